@@ -1,0 +1,81 @@
+//! What codecs and lazy references need of a store. Implemented by `store/`.
+
+use std::fmt;
+use std::io::{Read, Seek};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::value::Row;
+
+/// Size and kind of something in a store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectMeta {
+    /// Path relative to the store's location.
+    pub path: String,
+    /// Bytes; for a folder the sum over its files.
+    pub size: u64,
+    /// True for a folder.
+    pub is_dir: bool,
+    /// Seconds since the epoch, the newer of modification and status change where the store has both.
+    pub modified: Option<f64>,
+}
+
+/// A seekable reader.
+pub trait ReadSeek: Read + Seek + Send {}
+impl<T: Read + Seek + Send> ReadSeek for T {}
+
+/// Reading from one store. Paths are relative to the store's location, `/`-separated, and checked: an
+/// implementation refuses absolute paths and `..` unless `path` came from a row and policy allows it.
+pub trait ObjectReader: Send + Sync + fmt::Debug {
+    /// Store name.
+    fn name(&self) -> &str;
+    /// Protocol (`file`, `memory`, later `s3`, …).
+    fn protocol(&self) -> &str;
+    /// Metadata, or none if nothing is there. A folder is anything with objects below it.
+    fn head(&self, path: &str) -> Result<Option<ObjectMeta>>;
+    /// The whole object; [`crate::ErrorKind::MissingObject`] if absent.
+    fn read(&self, path: &str) -> Result<Bytes>;
+    /// A range of bytes, cut at the end of the object.
+    fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes>;
+    /// A seekable reader over a file.
+    fn open(&self, path: &str) -> Result<Box<dyn ReadSeek>>;
+    /// Every file below a folder, recursively, with paths relative to the store's location, sorted.
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>>;
+    /// Base names directly below a folder: (name, is_dir), sorted.
+    fn list_dir(&self, prefix: &str) -> Result<Vec<(String, bool)>>;
+    /// The object's own file, where the store is a local directory (for memory maps).
+    fn local_path(&self, path: &str) -> Option<PathBuf>;
+    /// Full path: `location/path` for files, `bucket/location/path` for clouds.
+    fn full_path(&self, path: &str) -> String;
+    /// URL: `file:///…`, `s3://…`.
+    fn url(&self, path: &str) -> String;
+    /// Copies one object to a local file, atomically (temporary file beside it, then rename).
+    fn download(&self, path: &str, destination: &Path) -> Result<()>;
+}
+
+/// A reader and what its configuration says about addressing.
+pub trait ObjectHandle: ObjectReader {
+    /// `{hash_prefix}/{schema}/{folds}{hash}` (spec: stores §3).
+    fn hash_path(&self, schema: &str, hash: &str) -> Result<String>;
+    /// `{schema_prefix}/{partition}/{schema}/{table}/{key}/{attribute}_{token}{ext}` with a fresh token (spec: stores §4).
+    fn schema_path(&self, schema: &str, table: &str, key: &Row, attribute: &str, ext: &str) -> Result<String>;
+    /// Checks and normalises a `<filepath>` value: relative, inside the location, outside the reserved sections and
+    /// below `filepath_prefix` if set (spec: stores §5). [`crate::ErrorKind::Value`] otherwise.
+    fn filepath(&self, path: &str) -> Result<String>;
+    /// True if the store asks for the reference's own deflate stream (`lode.stores.<name>.blob_deflate = "zlib6"`).
+    fn reference_deflate(&self) -> bool {
+        false
+    }
+}
+
+/// The configured stores.
+pub trait Stores: Send + Sync + fmt::Debug {
+    /// A store by name; `None` and `""` mean the default.
+    fn get(&self, name: Option<&str>) -> Result<Arc<dyn ObjectHandle>>;
+    /// The store of a `<filepath>` attribute: `None` and `""` mean `stores.filepath_default`.
+    fn get_filepath(&self, name: Option<&str>) -> Result<Arc<dyn ObjectHandle>>;
+}

@@ -1,0 +1,9 @@
+//! Schemas and tables in a database: declaration, headings, lineage, dependencies, drop.
+//!
+//! [`Lode`] is the open database with its stores, codecs and caches: the handle that everything above works through.
+
+mod heading;
+mod lode;
+
+pub use heading::{Attribute, Heading, Source};
+pub use lode::Lode;

@@ -1,0 +1,130 @@
+//! The I/O side of a database.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{CatalogTable, Dialect};
+use crate::error::Result;
+use crate::definition::StorageType;
+use crate::value::{Batch, ColumnKind, Value};
+
+/// SQL text with bound parameters (`?` or `$n` as the dialect's placeholder says).
+#[derive(Debug, Clone, Default)]
+pub struct Statement {
+    /// Text.
+    pub text: String,
+    /// Parameters.
+    pub params: Vec<Value>,
+}
+
+impl Statement {
+    /// A statement without parameters.
+    pub fn new(text: impl Into<String>) -> Self {
+        Statement { text: text.into(), params: Vec::new() }
+    }
+}
+
+/// What a selected column is, so that it can be decoded straight into a typed column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputColumn {
+    /// Name.
+    pub name: Arc<str>,
+    /// Kind to decode to; `Any` lets the database decide per value.
+    pub kind: ColumnKind,
+    /// The storage type, where known (scale of decimals, digits of datetimes).
+    pub storage: Option<StorageType>,
+}
+
+/// What an insert does about a row whose key is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conflict {
+    /// Fail.
+    #[default]
+    Error,
+    /// Keep the present row (primary key only, spec: manipulation §11).
+    Skip,
+    /// Replace its values; columns not listed get their defaults.
+    Replace,
+}
+
+/// A bulk insert of encoded rows.
+#[derive(Debug)]
+pub struct Insert<'a> {
+    /// Schema.
+    pub schema: &'a str,
+    /// Stored table name.
+    pub table: &'a str,
+    /// Column names with their storage types.
+    pub columns: &'a [(Arc<str>, StorageType)],
+    /// Primary-key columns (for conflicts).
+    pub primary_key: &'a [Arc<str>],
+    /// All other columns of the table with their default expression, for [`Conflict::Replace`].
+    pub other_columns: &'a [Arc<str>],
+    /// Rows in column order, values in stored form. None = the declared default.
+    pub rows: &'a [Vec<Option<Value>>],
+    /// What to do about duplicates.
+    pub conflict: Conflict,
+}
+
+/// Batches of a running query. Dropping it cancels the query.
+pub type BatchStream = Box<dyn Iterator<Item = Result<Batch>> + Send>;
+
+/// One connection to a database. All methods take `&self`: an implementation locks inside.
+///
+/// Contract: `execute`, `insert` and `query` outside [`begin`](Backend::begin) are each atomic. A failed statement
+/// undoes itself only and leaves an open transaction usable. Errors are mapped to [`crate::ErrorKind`]s (spec:
+/// python-api §7); no driver error leaks.
+pub trait Backend: Send + Sync + fmt::Debug {
+    /// The text side.
+    fn dialect(&self) -> &dyn Dialect;
+    /// Executes a statement; rows affected.
+    fn execute(&self, statement: &Statement) -> Result<u64>;
+    /// Runs a query to its end.
+    fn query(&self, statement: &Statement, columns: &[OutputColumn]) -> Result<Batch>;
+    /// Runs a query whose columns are not known before: names come from the database, kinds are `Any`.
+    fn query_any(&self, statement: &Statement) -> Result<Batch>;
+    /// Runs a query in batches of at most `rows` rows, from a snapshot, in bounded memory; other statements may run
+    /// on this connection meanwhile.
+    fn stream(&self, statement: &Statement, columns: &[OutputColumn], rows: usize) -> Result<BatchStream>;
+    /// Inserts rows in bulk, atomically; rows actually inserted.
+    fn insert(&self, insert: &Insert<'_>) -> Result<u64>;
+
+    /// Begins a transaction; an error if one is open.
+    fn begin(&self) -> Result<()>;
+    /// Commits.
+    fn commit(&self) -> Result<()>;
+    /// Rolls back; harmless without a transaction.
+    fn rollback(&self) -> Result<()>;
+    /// True while a transaction is open.
+    fn in_transaction(&self) -> bool;
+    /// Sets a savepoint.
+    fn savepoint(&self, name: &str) -> Result<()>;
+    /// Releases a savepoint.
+    fn release(&self, name: &str) -> Result<()>;
+    /// Rolls back to a savepoint.
+    fn rollback_to(&self, name: &str) -> Result<()>;
+
+    /// Names of all schemas, sorted.
+    fn schemas(&self) -> Result<Vec<String>>;
+    /// Creates a schema; an error if it exists.
+    fn create_schema(&self, schema: &str) -> Result<()>;
+    /// Removes an empty schema from the catalogue together with what hidden tables are left.
+    fn drop_schema(&self, schema: &str) -> Result<()>;
+    /// All tables of a schema with columns, keys, indexes and comments, hidden tables included, in a handful of queries.
+    fn catalog(&self, schema: &str) -> Result<Vec<CatalogTable>>;
+    /// Foreign keys of any schema that reference tables of this one: (child schema, child table).
+    fn referencing(&self, schema: &str) -> Result<Vec<(String, String)>>;
+    /// Drops a table and what belongs to it in the catalogue (comments).
+    fn drop_table(&self, schema: &str, table: &str) -> Result<()>;
+
+    /// User name, host or file: for reprs and provenance.
+    fn describe(&self) -> String;
+    /// `user@host`.
+    fn user(&self) -> Result<String>;
+    /// Identifier of the session.
+    fn connection_id(&self) -> i64;
+    /// True if the connection is alive.
+    fn is_connected(&self) -> bool;
+    /// Closes it; using it afterwards is an error of kind `LostConnection`.
+    fn close(&self);
+}

@@ -1,0 +1,106 @@
+//! The text side of a database.
+
+use crate::definition::{Default, StorageType};
+use crate::error::Result;
+use super::Statement;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum BackendKind {
+    Sqlite,
+    Postgres,
+    MySql,
+}
+
+/// A table to be created: everything resolved, nothing left to look up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableSpec {
+    /// Schema.
+    pub schema: String,
+    /// Stored name.
+    pub table: String,
+    /// Table comment.
+    pub comment: String,
+    /// Columns in order, hidden ones included.
+    pub columns: Vec<ColumnSpec>,
+    /// Primary key, in declaration order.
+    pub primary_key: Vec<String>,
+    /// Foreign keys, in order.
+    pub foreign_keys: Vec<ForeignKeySpec>,
+    /// Declared indexes and those of `unique` foreign keys, in order (support indexes are the dialect's business).
+    pub indexes: Vec<IndexSpec>,
+}
+
+/// A column to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnSpec {
+    /// Name.
+    pub name: String,
+    /// What it is in the database.
+    pub storage: StorageType,
+    /// Default and nullability.
+    pub default: Default,
+    /// `[nullable]` foreign key: NULL allowed and no default clause.
+    pub nullable: bool,
+    /// The full comment with marker: `:int32:unique id`.
+    pub comment: String,
+    /// Came through a foreign key.
+    pub inherited: bool,
+}
+
+/// A foreign key to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKeySpec {
+    /// Child columns.
+    pub columns: Vec<String>,
+    /// Parent schema.
+    pub parent_schema: String,
+    /// Parent stored name.
+    pub parent_table: String,
+    /// Parent columns.
+    pub parent_columns: Vec<String>,
+}
+
+/// An index to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexSpec {
+    /// Unique.
+    pub unique: bool,
+    /// Terms: column names or expressions.
+    pub terms: Vec<String>,
+}
+
+/// The text side of a database. Pure: no I/O, no state.
+pub trait Dialect: Send + Sync {
+    /// Which database.
+    fn kind(&self) -> BackendKind;
+    /// Quotes one identifier; the only place where identifiers are quoted.
+    fn quote(&self, identifier: &str) -> String;
+    /// The quoted full name of a table: `"s"."t"`, `` `s`.`t` ``, on SQLite `"s.t"`.
+    fn full_name(&self, schema: &str, table: &str) -> String;
+    /// Placeholder of the n-th parameter, from 1.
+    fn placeholder(&self, n: usize) -> String;
+    /// Longest stored table name.
+    fn max_table_name(&self) -> usize;
+    /// The statements that declare a table: types, table, indexes, comments. Executed in one transaction.
+    fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>>;
+    /// True if an operand of a set operation may be parenthesised.
+    fn parenthesised_union(&self) -> bool;
+    /// The text of `LIMIT n OFFSET m`.
+    fn limit(&self, limit: Option<u64>, offset: u64) -> String;
+    /// SQL expression of a JSON path (already parsed) in a column; `cast` is the type after the colon, if any.
+    fn json_path(&self, column: &str, path: &[JsonStep], cast: Option<&str>) -> Result<String>;
+    /// Translates user-written SQL text for this database: quotes of identifiers, functions (spec: queries §12, §16).
+    /// `is_attribute` tells whether a double-quoted token names an attribute.
+    fn translate(&self, sql: &str, is_attribute: &dyn Fn(&str) -> bool) -> Result<String>;
+}
+
+/// One step of a JSON path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonStep {
+    /// `.name`
+    Member(String),
+    /// `[i]`
+    Index(usize),
+}

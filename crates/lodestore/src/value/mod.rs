@@ -1,0 +1,203 @@
+//! Values: what a row holds, before it is encoded and after it is decoded. No I/O.
+//!
+//! * [`Value`]: one dynamic value, from a plain integer to a nested Python-like tree.
+//! * [`Array`] and [`DType`]: n-dimensional arrays with NumPy's element types.
+//! * [`Row`]: ordered attribute name → value.
+//! * [`Batch`] and [`Column`]: rows in bulk, as Arrow arrays, the way a database hands them over.
+//! * [`npy`]: the `.npy` header, read and written.
+//!
+//! Called by every other module; calls none of them but `error`.
+
+mod array;
+mod batch;
+mod dtype;
+mod json;
+pub mod npy;
+mod row;
+
+pub use array::{Array, Elements};
+pub use batch::{Batch, Column, ColumnKind};
+pub use dtype::{ByteOrder, DType, Field, Kind, TimeUnit};
+pub use json::Json;
+pub use row::{Row, RowBuilder};
+
+use std::any::Any;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::civil::{Date, DateTime, Time};
+use uuid::Uuid;
+
+/// One dynamic value.
+///
+/// The first group is what a column can hold; the second what a codec can take apart and put together (spec:
+/// codecs §2); the third are values that only pass through.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Value {
+    /// SQL NULL, Python `None`.
+    #[default]
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer that fits 64 bits.
+    Int(i64),
+    /// A double.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Bytes(Bytes),
+    /// A calendar date.
+    Date(Date),
+    /// A time of day.
+    Time(Time),
+    /// Date and time without zone; UTC by convention.
+    DateTime(DateTime),
+    /// An exact decimal number, as its text (Python's `str(Decimal)`, hence also `NaN`, `Infinity`, `1E+3`).
+    Decimal(String),
+    /// A UUID.
+    Uuid(Uuid),
+    /// A JSON document, as text.
+    Json(Json),
+
+    /// An integer of any size: little-endian two's complement, at least one byte.
+    BigInt(Vec<u8>),
+    /// A complex number: real, imaginary.
+    Complex(f64, f64),
+    /// An n-dimensional array; a NumPy scalar is a 0-d array.
+    Array(Array),
+    /// A record array (NumPy structured dtype): names and one array (or nested `Records`) per field, all of `shape`.
+    Records {
+        /// Shape of the record array.
+        shape: Vec<usize>,
+        /// Field name and values; each value is an `Array` or `Records` of the same shape.
+        fields: Vec<(String, Value)>,
+    },
+    /// A MATLAB cell array; items in C order.
+    Cell {
+        /// Shape.
+        shape: Vec<usize>,
+        /// Items in C order.
+        items: Vec<Value>,
+    },
+    /// A MATLAB struct array; elements in C order, each with one value per field.
+    Struct {
+        /// Shape.
+        shape: Vec<usize>,
+        /// Field names.
+        names: Vec<String>,
+        /// Elements in C order.
+        elements: Vec<Vec<Value>>,
+    },
+    /// A MATLAB sparse matrix in compressed-column form.
+    Sparse(Box<Sparse>),
+    /// A tuple.
+    Tuple(Vec<Value>),
+    /// A list.
+    List(Vec<Value>),
+    /// A set.
+    Set(Vec<Value>),
+    /// A mapping in insertion order; keys need not be text.
+    Map(Vec<(Value, Value)>),
+
+    /// A local path, for codecs that take files.
+    Path(PathBuf),
+    /// A value of foreign code (a Python object, a lazy reference) that the engine only passes on.
+    Foreign(Arc<dyn Foreign>),
+}
+
+/// A sparse matrix, compressed by column (spec: codecs §2.3).
+#[derive(Debug, Clone)]
+pub struct Sparse {
+    /// Rows.
+    pub rows: u64,
+    /// Columns.
+    pub cols: u64,
+    /// Column starts, `cols + 1` of them.
+    pub column_starts: Vec<u64>,
+    /// Row index of each stored element.
+    pub row_indices: Vec<u64>,
+    /// The stored elements, 1-d: float64, complex128 or bool.
+    pub data: Array,
+}
+
+/// A value that the engine does not look into.
+pub trait Foreign: Any + Send + Sync + fmt::Debug {
+    /// Its type, for messages.
+    fn type_name(&self) -> String;
+    /// For downcasting.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl Value {
+    /// True for [`Value::Null`].
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// The name of the value's type, in the words of the person who sees the message.
+    pub fn type_name(&self) -> String {
+        match self {
+            Value::Null => "None".into(),
+            Value::Bool(_) => "bool".into(),
+            Value::Int(_) | Value::BigInt(_) => "int".into(),
+            Value::Float(_) => "float".into(),
+            Value::Text(_) => "str".into(),
+            Value::Bytes(_) => "bytes".into(),
+            Value::Date(_) => "date".into(),
+            Value::Time(_) => "time".into(),
+            Value::DateTime(_) => "datetime".into(),
+            Value::Decimal(_) => "Decimal".into(),
+            Value::Uuid(_) => "UUID".into(),
+            Value::Json(_) => "JSON".into(),
+            Value::Complex(..) => "complex".into(),
+            Value::Array(_) => "array".into(),
+            Value::Records { .. } => "record array".into(),
+            Value::Cell { .. } => "MatCell".into(),
+            Value::Struct { .. } => "MatStruct".into(),
+            Value::Sparse(_) => "sparse matrix".into(),
+            Value::Tuple(_) => "tuple".into(),
+            Value::List(_) => "list".into(),
+            Value::Set(_) => "set".into(),
+            Value::Map(_) => "dict".into(),
+            Value::Path(_) => "path".into(),
+            Value::Foreign(f) => f.type_name(),
+        }
+    }
+
+    /// Downcasts a foreign value.
+    pub fn foreign<T: 'static>(&self) -> Option<&T> {
+        match self {
+            Value::Foreign(f) => f.as_any().downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! value_from {
+    ($($ty:ty => $variant:ident $(as $via:ty)?),* $(,)?) => {$(
+        impl From<$ty> for Value {
+            fn from(v: $ty) -> Value {
+                Value::$variant(value_from!(@ v $($via)?))
+            }
+        }
+    )*};
+    (@ $v:ident) => { $v };
+    (@ $v:ident $via:ty) => { <$via>::from($v) };
+}
+
+value_from! {
+    bool => Bool, i8 => Int as i64, i16 => Int as i64, i32 => Int as i64, i64 => Int, u8 => Int as i64,
+    u16 => Int as i64, u32 => Int as i64, f32 => Float as f64, f64 => Float, String => Text, &str => Text as String,
+    Bytes => Bytes, Vec<u8> => Bytes as Bytes, Date => Date, Time => Time, DateTime => DateTime, Uuid => Uuid,
+    Json => Json, PathBuf => Path, Array => Array,
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(v: Option<T>) -> Value {
+        v.map_or(Value::Null, Into::into)
+    }
+}

@@ -1,1 +1,40 @@
-//! stub
+//! The Python door: PyO3 classes over handles of the engine. Conversion only; behaviour lives in `lodestore`.
+//!
+//! One file a concept. `value`, `output`, `error`, `blob`, `codec`, `refs` and `gcapi` convert values and errors;
+//! `config`, `connection`, `query`, `table` and `progress` are the handles behind the public classes of
+//! `python/lodestore/`. One call crosses the boundary per user call; the GIL is released while the engine works.
+
+use pyo3::prelude::*;
+
+mod blob;
+mod codec;
+mod config;
+mod connection;
+mod error;
+mod gcapi;
+mod output;
+mod progress;
+mod query;
+mod refs;
+mod table;
+mod value;
+
+/// The extension module `lodestore._lodestore`. Private: import `lodestore` instead.
+#[pymodule]
+fn _lodestore(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("debug_build", cfg!(debug_assertions))?;
+    error::register(m)?;
+    value::register(m)?;
+    output::register(m)?;
+    blob::register(m)?;
+    codec::register(m)?;
+    refs::register(m)?;
+    config::register(m)?;
+    progress::register(m)?;
+    connection::register(m)?;
+    query::register(m)?;
+    table::register(m)?;
+    gcapi::register(m)?;
+    Ok(())
+}

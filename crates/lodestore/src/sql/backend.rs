@@ -125,6 +125,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn connection_id(&self) -> i64;
     /// True if the connection is alive.
     fn is_connected(&self) -> bool;
+    /// A number that changes whenever any connection changes the catalogue (tables, comments): the key of catalogue
+    /// caches. Cheap; `None` if the server has none, then nothing is cached across transactions.
+    fn catalog_version(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+    /// The clock of the database, UTC, to the microsecond.
+    fn now(&self) -> Result<jiff::civil::DateTime>;
     /// Closes it; using it afterwards is an error of kind `LostConnection`.
     fn close(&self);
 }

@@ -1,8 +1,9 @@
 //! The text side of a database.
 
+use super::Statement;
 use crate::definition::{Default, StorageType};
 use crate::error::Result;
-use super::Statement;
+use crate::value::Value;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,13 +84,21 @@ pub trait Dialect: Send + Sync {
     fn placeholder(&self, n: usize) -> String;
     /// Longest stored table name.
     fn max_table_name(&self) -> usize;
+    /// The statements that create a schema's `~lineage` table (spec: definition §7.4), if it is not there.
+    fn create_lineage_table(&self, schema: &str) -> Result<Vec<Statement>>;
+    /// Checks a value against a column's type and converts it to the very form in which that column stores it (spec:
+    /// definition §12), so that an operand bound in a condition equals what an insert has written: canonical decimal
+    /// and temporal text, float32 rounding, UUID bytes, 0/1. NULL stays NULL. Errors are of kind
+    /// [`crate::ErrorKind::Data`] and say what was expected; the caller adds attribute and row.
+    fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value>;
     /// The statements that declare a table: types, table, indexes, comments. Executed in one transaction.
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>>;
     /// True if an operand of a set operation may be parenthesised.
     fn parenthesised_union(&self) -> bool;
     /// The text of `LIMIT n OFFSET m`.
     fn limit(&self, limit: Option<u64>, offset: u64) -> String;
-    /// SQL expression of a JSON path (already parsed) in a column; `cast` is the type after the colon, if any.
+    /// SQL expression of a JSON path (already parsed) in `column`, which is SQL text (a quoted name or an expression).
+    /// `cast` is the type after the colon, if any; without one the result is text, on every backend alike.
     fn json_path(&self, column: &str, path: &[JsonStep], cast: Option<&str>) -> Result<String>;
     /// Translates user-written SQL text for this database: quotes of identifiers, functions (spec: queries §12, §16).
     /// `is_attribute` tells whether a double-quoted token names an attribute.

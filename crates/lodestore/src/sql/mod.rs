@@ -7,6 +7,7 @@
 mod backend;
 mod catalog;
 mod dialect;
+pub mod sqlite;
 
 pub use backend::{Backend, BatchStream, Conflict, Insert, OutputColumn, Statement};
 pub use catalog::{CatalogColumn, CatalogForeignKey, CatalogIndex, CatalogTable};

@@ -16,7 +16,7 @@ pub mod npy;
 mod row;
 
 pub use array::{Array, Elements};
-pub use batch::{Batch, Column, ColumnKind};
+pub use batch::{Batch, Column, ColumnBuilder, ColumnKind};
 pub use dtype::{ByteOrder, DType, Field, Kind, TimeUnit};
 pub use json::Json;
 pub use row::{Row, RowBuilder};

@@ -1,0 +1,1 @@
+//! Values as SQL text, for `make_sql` only.

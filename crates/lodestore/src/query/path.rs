@@ -1,0 +1,1 @@
+//! JSON paths: `attr.a.b[1]:type` (spec: queries §2).

@@ -221,7 +221,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { message, place, hint, .. } = &*self.0;
-        f.write_str(message)?;
+        // A place belongs to the sentence, not under a picture that follows it.
+        let (sentence, picture) = match message.split_once('\n') {
+            Some((sentence, picture)) => (sentence, Some(picture)),
+            None => (message.as_str(), None),
+        };
+        f.write_str(sentence)?;
         let table = match (&place.schema, &place.table) {
             (Some(schema), Some(table)) => Some(format!("{schema}.{table}")),
             (None, Some(table)) => Some(table.clone()),
@@ -243,6 +248,9 @@ impl fmt::Display for Error {
         add("path", place.path.as_deref());
         if !parts.is_empty() {
             write!(f, " ({})", parts.join(", "))?;
+        }
+        if let Some(picture) = picture {
+            write!(f, "\n{picture}")?;
         }
         if let Some(hint) = hint {
             write!(f, "\n{hint}")?;

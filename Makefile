@@ -1,0 +1,94 @@
+# Lodestore: what can be done. `make` alone lists the targets.
+# Needs Rust, Python >= 3.10 and make; everything else is installed into .venv* and target/.
+
+PYTHON ?= python3
+VENV := .venv
+TEST_VENV := .venv-test
+BENCH_VENV := .venv-bench
+PIP_FLAGS := --quiet --disable-pip-version-check
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+EXAMPLES := $(basename $(notdir $(wildcard crates/lodestore/examples/*.rs)))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python lint format bench bench-quick docs cli clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed ## build in release mode, install with the demo extra, and run the demo on real recordings
+	$(VENV)/bin/python examples/grasshopper.py
+
+$(VENV)/bin/python:
+	$(PYTHON) scripts/check_python.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip "maturin>=1.8,<2"
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(RUST_SOURCES)
+	@echo "Building the extension in release mode: some minutes the first time."
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV)/bin/maturin develop --release --quiet --extras demo
+	@touch $@
+
+test: test-rust test-python ## everything the tests need, then all Rust and Python tests
+
+test-rust:
+	$(PYTHON) scripts/check_python.py
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run -p lodestore -p lodestore-cli --no-fail-fast; \
+	else \
+		cargo test -p lodestore -p lodestore-cli --lib --bins --tests --no-fail-fast; \
+	fi
+	cargo test -p lodestore --doc --quiet
+	@for example in $(EXAMPLES); do \
+		echo "example $$example"; cargo run --quiet -p lodestore --example $$example > target/example-$$example.log 2>&1 \
+			|| { cat target/example-$$example.log; exit 1; }; \
+	done
+
+test-python: $(TEST_VENV)/.installed
+	$(TEST_VENV)/bin/python -m pytest -q
+
+$(TEST_VENV)/bin/python:
+	$(PYTHON) scripts/check_python.py
+	$(PYTHON) -m venv $(TEST_VENV)
+	$(TEST_VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip "maturin>=1.8,<2"
+
+# The extension of the tests is built in the dev profile, which it shares with the Rust tests.
+$(TEST_VENV)/.installed: $(TEST_VENV)/bin/python pyproject.toml $(RUST_SOURCES)
+	PATH="$(CURDIR)/$(TEST_VENV)/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(TEST_VENV)" $(TEST_VENV)/bin/maturin develop --quiet --extras test
+	@touch $@
+
+lint: $(TEST_VENV)/bin/python ## formatting and static checks
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc -p lodestore --no-deps --quiet
+	$(TEST_VENV)/bin/python -m pip install $(PIP_FLAGS) "ruff>=0.14,<0.16"
+	$(TEST_VENV)/bin/ruff check python examples benches scripts
+	$(TEST_VENV)/bin/ruff format --check python examples benches scripts
+
+format: $(TEST_VENV)/bin/python ## format all sources
+	cargo fmt --all
+	$(TEST_VENV)/bin/python -m pip install $(PIP_FLAGS) "ruff>=0.14,<0.16"
+	$(TEST_VENV)/bin/ruff check --fix python examples benches scripts
+	$(TEST_VENV)/bin/ruff format python examples benches scripts
+
+bench: $(VENV)/.installed $(BENCH_VENV)/.installed ## the same workloads on Lodestore and on the reference, with ratios
+	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python
+
+bench-quick: $(VENV)/.installed $(BENCH_VENV)/.installed ## a shorter bench, to see that it runs
+	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python --quick
+
+# The reference is a benchmark peer and an oracle, in development only; it lives in an environment of its own.
+$(BENCH_VENV)/.installed:
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
+	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) "datajoint==2.3.5" psycopg2-binary pyarrow polars setuptools
+	@touch $@
+
+docs: ## the API documentation of the crate, in target/doc
+	cargo doc -p lodestore --no-deps
+
+cli: ## build the command line `lode` in release mode
+	cargo build --release -p lodestore-cli
+	@echo target/release/lode
+
+clean: ## remove environments and build output
+	rm -rf $(VENV) $(TEST_VENV) $(BENCH_VENV) target

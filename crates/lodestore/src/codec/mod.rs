@@ -7,17 +7,33 @@
 //!
 //! Spec: codecs.md.
 
+mod attach;
+mod filepath;
+mod hash;
+mod manifest;
+mod npy;
+mod npy_ref;
+mod object;
+mod object_ref;
 mod put;
 mod reader;
 mod registry;
 
-pub use put::{Put, PutPath, PutSource};
-pub use reader::{ObjectHandle, ObjectMeta, ObjectReader, Stores};
-pub use registry::{Chain, Registry};
+pub use attach::AttachCodec;
+pub use filepath::FilepathCodec;
+pub use hash::{ContentHasher, HashCodec, content_hash};
+pub use manifest::{Manifest, ManifestEntry, manifest_path, walk_folder};
+pub use npy::NpyCodec;
+pub use npy_ref::{MapMode, MapSource, NpyRef, Part, load_all};
+pub use object::{ObjectCodec, ObjectFacts};
+pub use object_ref::{ObjectRef, WalkEntry};
+pub use put::{Put, PutPath, PutSource, record_hash};
+pub use reader::{ObjectHandle, ObjectMeta, ObjectReader, ReadSeek, StoreLink, Stores};
+pub use registry::{Chain, Registry, parse_type_spec};
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Row, Value};
 
 /// Where a value comes from or goes to.
@@ -97,8 +113,93 @@ pub trait Codec: Send + Sync {
         false
     }
 
+    /// True if an unnamed store means `stores.filepath_default` instead of `stores.default`.
+    fn uses_filepath_default(&self) -> bool {
+        false
+    }
+
     /// True if a restriction should encode its operand (scalar-typed codecs that say so).
     fn restrictable(&self) -> bool {
         false
     }
+}
+
+/// The `dtype` of a codec that exists with a store only.
+fn store_only(name: &str, is_store: bool) -> Result<String> {
+    if is_store {
+        return Ok("json".into());
+    }
+    Err(Error::invalid(format!("the codec <{name}> keeps its values in a store"))
+        .hint(format!("Write <{name}@> for the default store, or <{name}@store>.")))
+}
+
+/// The metadata object in a stored JSON value.
+fn metadata_of(stored: &Value, codec: &str) -> Result<Metadata> {
+    let text = match stored {
+        Value::Json(json) => json.as_str(),
+        Value::Text(text) => text.as_str(),
+        other => {
+            return Err(Error::new(
+                ErrorKind::CorruptObject,
+                format!("the stored value of <{codec}> is {}, not JSON metadata", other.type_name()),
+            ));
+        }
+    };
+    match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(map)) => Ok(map),
+        _ => Err(Error::new(ErrorKind::CorruptObject, format!("the stored value of <{codec}> is no JSON object"))),
+    }
+}
+
+/// JSON metadata of an object, as a row holds it.
+type Metadata = serde_json::Map<String, serde_json::Value>;
+
+fn required_text<'a>(metadata: &'a Metadata, key: &str, codec: &str) -> Result<&'a str> {
+    optional_text(metadata, key).ok_or_else(|| {
+        Error::new(ErrorKind::CorruptObject, format!("the metadata of <{codec}> have no text under `{key}`"))
+    })
+}
+
+fn optional_text<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a str> {
+    metadata.get(key).and_then(|v| v.as_str())
+}
+
+/// Now, as Python's `datetime.now(timezone.utc).isoformat()` writes it.
+fn timestamp_now() -> String {
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    format!("{}+00:00", now.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
+}
+
+/// A plain value as JSON. An error ([`ErrorKind::Type`]) for what JSON cannot hold.
+fn to_json(value: &Value) -> Result<serde_json::Value> {
+    use serde_json::Value as J;
+    Ok(match value {
+        Value::Null => J::Null,
+        Value::Bool(b) => J::Bool(*b),
+        Value::Int(i) => J::from(*i),
+        Value::Float(x) => J::from(*x),
+        Value::Text(text) => J::String(text.clone()),
+        Value::Json(json) => json.parse()?,
+        Value::List(items) | Value::Tuple(items) => J::Array(items.iter().map(to_json).collect::<Result<_>>()?),
+        Value::Map(entries) => {
+            let mut map = serde_json::Map::new();
+            for (key, item) in entries {
+                let Value::Text(key) = key else {
+                    return Err(Error::new(ErrorKind::Type, "the keys of a JSON object must be text"));
+                };
+                map.insert(key.clone(), to_json(item)?);
+            }
+            J::Object(map)
+        }
+        other => {
+            return Err(Error::new(ErrorKind::Type, format!("JSON cannot hold a value of type {}", other.type_name())));
+        }
+    })
+}
+
+/// The error of an object that is not where its row says.
+fn missing(store: &dyn ObjectHandle, path: &str) -> Error {
+    Error::new(ErrorKind::MissingObject, format!("the object {path} is not in store `{}`", store.name()))
+        .store(store.name())
+        .path(path)
 }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::Value;
+
 /// One object to be made durable before the row that names it is committed.
 #[derive(Debug, Clone)]
 pub struct Put {
@@ -16,6 +19,40 @@ pub struct Put {
     /// If set, the store's write computes the MD5 (lower-case base32) of the content and the table layer records it
     /// under this key of the column's JSON, so that large content is read once only.
     pub record_hash: Option<&'static str>,
+    /// The size that the metadata already states. A source that turns out to have another size (a file that changed
+    /// meanwhile) is an error, because the row would not describe its object.
+    pub size: Option<u64>,
+}
+
+impl Put {
+    /// A put of in-memory segments, whose size is known.
+    pub fn segments(store: impl Into<String>, path: PutPath, segments: Vec<Bytes>) -> Self {
+        let size = segments.iter().map(|s| s.len() as u64).sum();
+        Put { store: store.into(), path, source: PutSource::Segments(segments), record_hash: None, size: Some(size) }
+    }
+
+    /// Asks the write to compute the content's hash, to be recorded under `key` (see [`record_hash`]).
+    pub fn recording_hash(mut self, key: &'static str) -> Self {
+        self.record_hash = Some(key);
+        self
+    }
+}
+
+/// Records the hash that a write computed in the column's JSON, under the key the [`Put`] asked for. The place that the
+/// codec left for it (`null`) is filled, so that the order of keys stays as the codec chose it.
+///
+/// An error ([`crate::ErrorKind::Value`]) if the value is not a JSON object.
+pub fn record_hash(value: &mut Value, key: &str, hash: &str) -> Result<()> {
+    let Value::Json(json) = &*value else {
+        return Err(Error::new(ErrorKind::Value, format!("a hash can only be recorded in JSON, not in {}", value.type_name())));
+    };
+    let mut document = json.parse()?;
+    let Some(map) = document.as_object_mut() else {
+        return Err(Error::new(ErrorKind::Value, "a hash can only be recorded in a JSON object"));
+    };
+    map.insert(key.to_owned(), hash.into());
+    *value = Value::Json(document.into());
+    Ok(())
 }
 
 /// The path of an object within its store, and whether an existing object there may be kept.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::value::Row;
 
 /// Size and kind of something in a store.
@@ -53,6 +53,17 @@ pub trait ObjectReader: Send + Sync + fmt::Debug {
     fn full_path(&self, path: &str) -> String;
     /// URL: `file:///…`, `s3://…`.
     fn url(&self, path: &str) -> String;
+    /// True if this process has already seen the content of this very object match `hash`, and the object is known
+    /// not to have changed since. Lets whole reads skip a second hashing.
+    fn is_verified(&self, _path: &str, _hash: &str) -> bool {
+        false
+    }
+    /// Remembers for [`ObjectReader::is_verified`] that the content matched `hash`.
+    fn set_verified(&self, _path: &str, _hash: &str) {}
+    /// True if whole reads compare hash and size with the metadata (setting `lode.verify_reads`, default on).
+    fn verifies(&self) -> bool {
+        true
+    }
     /// Copies one object to a local file, atomically (temporary file beside it, then rename).
     fn download(&self, path: &str, destination: &Path) -> Result<()>;
 }
@@ -69,6 +80,37 @@ pub trait ObjectHandle: ObjectReader {
     /// True if the store asks for the reference's own deflate stream (`lode.stores.<name>.blob_deflate = "zlib6"`).
     fn reference_deflate(&self) -> bool {
         false
+    }
+}
+
+/// How a lazy reference reaches its store: looked up at first use, so that metadata never need an open store.
+#[derive(Debug, Clone)]
+pub enum StoreLink {
+    /// No store: every member that needs one is an error.
+    None,
+    /// A store in hand.
+    Handle(Arc<dyn ObjectHandle>),
+    /// A store by name among the configured ones.
+    Named {
+        /// The configured stores.
+        stores: Arc<dyn Stores>,
+        /// Name; none and `""` mean the default.
+        name: Option<String>,
+        /// The default is `stores.filepath_default`.
+        filepath: bool,
+    },
+}
+
+impl StoreLink {
+    /// The store. An error without one ([`crate::ErrorKind::Invalid`]) or if its name is not configured.
+    pub fn open(&self) -> Result<Arc<dyn ObjectHandle>> {
+        match self {
+            StoreLink::None => Err(Error::invalid("this reference has no store to read from")
+                .hint("References that come from a fetch have one; give one when making a reference by hand.")),
+            StoreLink::Handle(handle) => Ok(handle.clone()),
+            StoreLink::Named { stores, name, filepath: false } => stores.get(name.as_deref()),
+            StoreLink::Named { stores, name, filepath: true } => stores.get_filepath(name.as_deref()),
+        }
     }
 }
 

@@ -1,0 +1,110 @@
+//! `<hash@>`: bytes at a path made from their MD5, shared by equal contents (spec: codecs §4, stores §3).
+
+use bytes::Bytes;
+use data_encoding::BASE32_NOPAD;
+use md5::{Digest, Md5};
+
+use super::{Codec, DecodeContext, EncodeContext, Encoded, Put, PutPath};
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::Value;
+
+/// The content hash of stores §3, computed piece by piece: MD5 as lower-case base32 without padding, 26 characters.
+#[derive(Debug, Clone, Default)]
+pub struct ContentHasher(Md5);
+
+impl ContentHasher {
+    /// A hasher that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all bytes added.
+    pub fn finish(self) -> String {
+        let mut text = BASE32_NOPAD.encode(&self.0.finalize());
+        text.make_ascii_lowercase();
+        text
+    }
+}
+
+/// The content hash of some segments, one after the other.
+pub fn content_hash<'a>(segments: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = ContentHasher::new();
+    for segment in segments {
+        hasher.update(segment);
+    }
+    hasher.finish()
+}
+
+/// `<hash@>`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HashCodec;
+
+impl Codec for HashCodec {
+    fn name(&self) -> &str {
+        "hash"
+    }
+
+    fn dtype(&self, is_store: bool) -> Result<String> {
+        super::store_only("hash", is_store)
+    }
+
+    fn validate(&self, value: &Value) -> Result<()> {
+        match value {
+            Value::Bytes(_) => Ok(()),
+            other => Err(Error::new(ErrorKind::Type, format!("<hash> stores bytes, not {}", other.type_name()))),
+        }
+    }
+
+    fn encode(&self, value: Value, context: &EncodeContext<'_>) -> Result<Encoded> {
+        let Value::Bytes(content) = value else {
+            return Err(Error::new(ErrorKind::Type, format!("<hash> stores bytes, not {}", value.type_name())));
+        };
+        let store = context.stores.get(context.store)?;
+        let hash = content_hash([&content[..]]);
+        let path = store.hash_path(context.schema, &hash)?;
+        let metadata = serde_json::json!({
+            "hash": hash,
+            "path": path,
+            "schema": context.schema,
+            "store": store.name(),
+            "size": content.len(),
+        });
+        let put = Put::segments(store.name(), PutPath::Hash(path), vec![content]);
+        Ok(Encoded { value: Value::Json(metadata.into()), puts: vec![put] })
+    }
+
+    fn decode(&self, stored: Value, context: &DecodeContext<'_>) -> Result<Value> {
+        let metadata = super::metadata_of(&stored, "hash")?;
+        let path = super::required_text(&metadata, "path", "hash")?;
+        let store = context.stores.get(super::optional_text(&metadata, "store"))?;
+        let content = store.read(path)?;
+        if let Some(hash) = super::optional_text(&metadata, "hash") {
+            check_content(&*store, path, hash, &content)?;
+        }
+        Ok(Value::Bytes(content))
+    }
+}
+
+/// Compares content with the recorded hash, unless the store has checks switched off or this very object was checked
+/// before. [`ErrorKind::CorruptObject`] if they differ.
+pub(super) fn check_content(store: &dyn super::ObjectHandle, path: &str, hash: &str, content: &Bytes) -> Result<()> {
+    if !store.verifies() || store.is_verified(path, hash) {
+        return Ok(());
+    }
+    let found = content_hash([&content[..]]);
+    if found != hash {
+        return Err(Error::new(
+            ErrorKind::CorruptObject,
+            format!("the object {path} is damaged: its content hashes to {found}, its row says {hash}"),
+        )
+        .store(store.name())
+        .path(path));
+    }
+    store.set_verified(path, hash);
+    Ok(())
+}

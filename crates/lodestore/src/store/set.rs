@@ -1,0 +1,193 @@
+//! The configured stores, opened when first used.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{PutOutcome, Store, StoreOptions, StoreSpec, open};
+use crate::codec::{ObjectHandle, Put, Stores};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
+use crate::progress::Progress;
+
+/// Where the stores of a [`StoreSet`] are configured.
+pub trait SpecSource: Send + Sync + fmt::Debug {
+    /// The specification of a store that [`SpecSource::names`] lists.
+    fn spec(&self, name: &str) -> Result<StoreSpec>;
+    /// The default store's name (`filepath`: of `<filepath@>`). An error if none is configured.
+    fn default_name(&self, filepath: bool) -> Result<String>;
+    /// All store names, sorted.
+    fn names(&self) -> Vec<String>;
+    /// Behaviour of a store.
+    fn options(&self, name: &str) -> StoreOptions;
+}
+
+/// The configured stores, opened when first used. A store whose configuration changed is opened anew.
+pub struct StoreSet {
+    source: Box<dyn SpecSource>,
+    opened: Mutex<HashMap<String, Opened>>,
+}
+
+struct Opened {
+    spec: StoreSpec,
+    store: Arc<dyn Store>,
+}
+
+impl StoreSet {
+    /// The stores of a configuration.
+    pub fn new(source: impl SpecSource + 'static) -> Self {
+        StoreSet { source: Box::new(source), opened: Mutex::default() }
+    }
+
+    /// Given stores, for tests and for embedding; the first is the default, for `<filepath@>` too.
+    pub fn of(stores: impl IntoIterator<Item = Arc<dyn Store>>) -> Self {
+        let stores: Vec<Arc<dyn Store>> = stores.into_iter().collect();
+        let opened = stores
+            .iter()
+            .map(|s| (s.name().to_owned(), Opened { spec: s.spec().clone(), store: s.clone() }))
+            .collect();
+        let given = Given(stores.iter().map(|s| s.spec().clone()).collect());
+        StoreSet { source: Box::new(given), opened: Mutex::new(opened) }
+    }
+
+    /// All store names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.source.names()
+    }
+
+    /// The name that a store name in a type or in metadata stands for: `None` and `""` mean the default. An error for a
+    /// name that is not configured.
+    pub fn resolve_name(&self, name: Option<&str>) -> Result<String> {
+        self.resolve(name, false)
+    }
+
+    /// As [`StoreSet::resolve_name`], with the default of `<filepath@>`.
+    pub fn resolve_filepath_name(&self, name: Option<&str>) -> Result<String> {
+        self.resolve(name, true)
+    }
+
+    /// A store for writing; `None` and `""` mean the default.
+    pub fn get_store(&self, name: Option<&str>) -> Result<Arc<dyn Store>> {
+        let name = self.resolve(name, false)?;
+        self.opened(&name)
+    }
+
+    /// Writes objects to the stores that they name; outcomes in the order of `puts`. On failure what was created at
+    /// fresh paths is removed in all stores.
+    pub fn put_all(&self, puts: &[Put], progress: &dyn Progress) -> Result<Vec<PutOutcome>> {
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+        for (i, put) in puts.iter().enumerate() {
+            let name = self.resolve(Some(&put.store), false)?;
+            match groups.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, members)) => members.push(i),
+                None => groups.push((name, vec![i])),
+            }
+        }
+        if let [(name, _)] = &groups[..] {
+            return self.opened(name)?.put_many(puts, progress);
+        }
+        let mut outcomes: Vec<Option<PutOutcome>> = vec![None; puts.len()];
+        let mut done: Vec<(Arc<dyn Store>, Vec<PutOutcome>)> = Vec::new();
+        for (name, members) in groups {
+            let group: Vec<Put> = members.iter().map(|i| puts[*i].clone()).collect();
+            let result = self.opened(&name).and_then(|store| Ok((store.put_many(&group, progress)?, store)));
+            match result {
+                Ok((results, store)) => {
+                    for (i, outcome) in members.into_iter().zip(&results) {
+                        outcomes[i] = Some(outcome.clone());
+                    }
+                    done.push((store, results));
+                }
+                Err(error) => {
+                    for (store, results) in done {
+                        store.discard(&results);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
+    /// Removes what [`StoreSet::put_all`] created at fresh paths, when the rows could not be committed.
+    pub fn discard_all(&self, puts: &[Put], outcomes: &[PutOutcome]) {
+        for (put, outcome) in puts.iter().zip(outcomes) {
+            if let Ok(store) = self.get_store(Some(&put.store)) {
+                store.discard(std::slice::from_ref(outcome));
+            }
+        }
+    }
+
+    fn resolve(&self, name: Option<&str>, filepath: bool) -> Result<String> {
+        match name.filter(|n| !n.is_empty()) {
+            None => self.source.default_name(filepath),
+            Some(name) => {
+                let names = self.source.names();
+                if names.iter().any(|n| n == name) {
+                    return Ok(name.to_owned());
+                }
+                let error = Error::new(ErrorKind::Config, format!("there is no store named `{name}`")).store(name);
+                Err(match did_you_mean(name, names.iter().map(String::as_str)) {
+                    Some(hint) => error.hint(hint),
+                    None if names.is_empty() => error.hint("No store is configured; add one under `stores`."),
+                    None => error.hint(format!("Configured stores: {}.", names.join(", "))),
+                })
+            }
+        }
+    }
+
+    fn opened(&self, name: &str) -> Result<Arc<dyn Store>> {
+        let spec = self.source.spec(name)?;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = opened.get(name) {
+            if known.spec == spec {
+                return Ok(known.store.clone());
+            }
+        }
+        let store = open(&spec, &self.source.options(name))?;
+        opened.insert(name.to_owned(), Opened { spec, store: store.clone() });
+        Ok(store)
+    }
+}
+
+impl fmt::Debug for StoreSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+impl Stores for StoreSet {
+    fn get(&self, name: Option<&str>) -> Result<Arc<dyn ObjectHandle>> {
+        Ok(self.get_store(name)?.handle())
+    }
+
+    fn get_filepath(&self, name: Option<&str>) -> Result<Arc<dyn ObjectHandle>> {
+        let name = self.resolve(name, true)?;
+        Ok(self.opened(&name)?.handle())
+    }
+}
+
+/// Stores that were opened by the caller.
+#[derive(Debug)]
+struct Given(Vec<StoreSpec>);
+
+impl SpecSource for Given {
+    fn spec(&self, name: &str) -> Result<StoreSpec> {
+        let found = self.0.iter().find(|s| s.name == name);
+        found.cloned().ok_or_else(|| Error::new(ErrorKind::Config, format!("there is no store named `{name}`")))
+    }
+
+    fn default_name(&self, _filepath: bool) -> Result<String> {
+        let first = self.0.first();
+        first.map(|s| s.name.clone()).ok_or_else(|| Error::new(ErrorKind::Config, "no store is configured"))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.iter().map(|s| s.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    fn options(&self, _name: &str) -> StoreOptions {
+        StoreOptions::default()
+    }
+}

@@ -31,7 +31,11 @@ impl Codec for FilepathCodec {
         let Some(head) = store.head(&path)? else {
             return Err(Error::new(
                 ErrorKind::FileNotFound,
-                format!("there is no file {} in store `{}`", store.full_path(&path), store.name()),
+                format!(
+                    "there is no file {} in store `{}`",
+                    store.full_path(&path),
+                    store.name()
+                ),
             )
             .store(store.name())
             .path(path)
@@ -65,9 +69,15 @@ impl Codec for FilepathCodec {
 fn path_text(value: &Value) -> Result<&str> {
     match value {
         Value::Text(text) => Ok(text),
-        Value::Path(path) => path
-            .to_str()
-            .ok_or_else(|| Error::new(ErrorKind::Value, format!("the path {} is not UTF-8", path.display()))),
-        other => Err(Error::new(ErrorKind::Type, format!("<filepath> takes a path, not {}", other.type_name()))),
+        Value::Path(path) => path.to_str().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Value,
+                format!("the path {} is not UTF-8", path.display()),
+            )
+        }),
+        other => Err(Error::new(
+            ErrorKind::Type,
+            format!("<filepath> takes a path, not {}", other.type_name()),
+        )),
     }
 }

@@ -56,13 +56,19 @@ impl Codec for HashCodec {
     fn validate(&self, value: &Value) -> Result<()> {
         match value {
             Value::Bytes(_) => Ok(()),
-            other => Err(Error::new(ErrorKind::Type, format!("<hash> stores bytes, not {}", other.type_name()))),
+            other => Err(Error::new(
+                ErrorKind::Type,
+                format!("<hash> stores bytes, not {}", other.type_name()),
+            )),
         }
     }
 
     fn encode(&self, value: Value, context: &EncodeContext<'_>) -> Result<Encoded> {
         let Value::Bytes(content) = value else {
-            return Err(Error::new(ErrorKind::Type, format!("<hash> stores bytes, not {}", value.type_name())));
+            return Err(Error::new(
+                ErrorKind::Type,
+                format!("<hash> stores bytes, not {}", value.type_name()),
+            ));
         };
         let store = context.stores.get(context.store)?;
         let hash = content_hash([&content[..]]);
@@ -75,13 +81,18 @@ impl Codec for HashCodec {
             "size": content.len(),
         });
         let put = Put::segments(store.name(), PutPath::Hash(path), vec![content]);
-        Ok(Encoded { value: Value::Json(metadata.into()), puts: vec![put] })
+        Ok(Encoded {
+            value: Value::Json(metadata.into()),
+            puts: vec![put],
+        })
     }
 
     fn decode(&self, stored: Value, context: &DecodeContext<'_>) -> Result<Value> {
         let metadata = super::metadata_of(&stored, "hash")?;
         let path = super::required_text(&metadata, "path", "hash")?;
-        let store = context.stores.get(super::optional_text(&metadata, "store"))?;
+        let store = context
+            .stores
+            .get(super::optional_text(&metadata, "store"))?;
         let content = store.read(path)?;
         if let Some(hash) = super::optional_text(&metadata, "hash") {
             check_content(&*store, path, hash, &content)?;
@@ -92,7 +103,12 @@ impl Codec for HashCodec {
 
 /// Compares content with the recorded hash, unless the store has checks switched off or this very object was checked
 /// before. [`ErrorKind::CorruptObject`] if they differ.
-pub(super) fn check_content(store: &dyn super::ObjectHandle, path: &str, hash: &str, content: &Bytes) -> Result<()> {
+pub(super) fn check_content(
+    store: &dyn super::ObjectHandle,
+    path: &str,
+    hash: &str,
+    content: &Bytes,
+) -> Result<()> {
     if !store.verifies() || store.is_verified(path, hash) {
         return Ok(());
     }
@@ -100,7 +116,9 @@ pub(super) fn check_content(store: &dyn super::ObjectHandle, path: &str, hash: &
     if found != hash {
         return Err(Error::new(
             ErrorKind::CorruptObject,
-            format!("the object {path} is damaged: its content hashes to {found}, its row says {hash}"),
+            format!(
+                "the object {path} is damaged: its content hashes to {found}, its row says {hash}"
+            ),
         )
         .store(store.name())
         .path(path));

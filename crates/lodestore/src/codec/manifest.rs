@@ -39,7 +39,12 @@ impl Manifest {
     pub fn new(files: Vec<ManifestEntry>) -> Self {
         let total_size = files.iter().map(|f| f.size).sum();
         let item_count = files.len() as u64;
-        Manifest { files, total_size, item_count, created: super::timestamp_now() }
+        Manifest {
+            files,
+            total_size,
+            item_count,
+            created: super::timestamp_now(),
+        }
     }
 
     /// The text: JSON indented by two, ASCII only, as the reference writes it.
@@ -62,8 +67,12 @@ impl Manifest {
 
     /// Reads a manifest. [`ErrorKind::CorruptObject`] if it is none.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes)
-            .map_err(|e| Error::new(ErrorKind::CorruptObject, format!("not a folder manifest: {e}")))
+        serde_json::from_slice(bytes).map_err(|e| {
+            Error::new(
+                ErrorKind::CorruptObject,
+                format!("not a folder manifest: {e}"),
+            )
+        })
     }
 }
 
@@ -76,16 +85,21 @@ pub fn manifest_path(folder: &str) -> String {
 /// that leads to a folder containing it is an error.
 pub fn walk_folder(root: &Path) -> Result<Vec<(String, u64)>> {
     let mut files = Vec::new();
-    let walk = walkdir::WalkDir::new(root).follow_links(true).sort_by(|a, b| {
-        // Files before folders, each by name.
-        (a.file_type().is_dir(), a.file_name()).cmp(&(b.file_type().is_dir(), b.file_name()))
-    });
+    let walk = walkdir::WalkDir::new(root)
+        .follow_links(true)
+        .sort_by(|a, b| {
+            // Files before folders, each by name.
+            (a.file_type().is_dir(), a.file_name()).cmp(&(b.file_type().is_dir(), b.file_name()))
+        });
     for entry in walk {
         let entry = entry.map_err(|e| {
             let path = e.path().unwrap_or(root).to_owned();
             match e.into_io_error() {
                 Some(io) => Error::io("read", path, io),
-                None => Error::invalid(format!("{} contains a link to a folder that contains it", path.display())),
+                None => Error::invalid(format!(
+                    "{} contains a link to a folder that contains it",
+                    path.display()
+                )),
             }
         })?;
         if entry.file_type().is_dir() {
@@ -94,13 +108,22 @@ pub fn walk_folder(root: &Path) -> Result<Vec<(String, u64)>> {
         let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
         let parts: Option<Vec<&str>> = relative.iter().map(|p| p.to_str()).collect();
         let Some(parts) = parts else {
-            return Err(Error::new(ErrorKind::Value, format!("the file name {} is not UTF-8", relative.display()))
-                .path(entry.path().display().to_string()));
+            return Err(Error::new(
+                ErrorKind::Value,
+                format!("the file name {} is not UTF-8", relative.display()),
+            )
+            .path(entry.path().display().to_string()));
         };
         if !entry.file_type().is_file() {
-            return Err(Error::new(ErrorKind::Value, format!("{} is neither file nor folder", entry.path().display())));
+            return Err(Error::new(
+                ErrorKind::Value,
+                format!("{} is neither file nor folder", entry.path().display()),
+            ));
         }
-        let size = entry.metadata().map_err(|e| Error::io("read", entry.path(), e.into()))?.len();
+        let size = entry
+            .metadata()
+            .map_err(|e| Error::io("read", entry.path(), e.into()))?
+            .len();
         files.push((parts.join("/"), size));
     }
     Ok(files)
@@ -113,7 +136,11 @@ mod tests {
 
     #[test]
     fn a_manifest_is_indented_by_two_and_ascii_only() {
-        let mut manifest = Manifest::new(vec![ManifestEntry { path: "é/😀".into(), size: 3, hash: None }]);
+        let mut manifest = Manifest::new(vec![ManifestEntry {
+            path: "é/😀".into(),
+            size: 3,
+            hash: None,
+        }]);
         manifest.created = "2026-11-21T09:18:47.373265+00:00".into();
         insta::assert_snapshot!(String::from_utf8(manifest.to_json().unwrap()).unwrap(), @r#"
         {
@@ -128,7 +155,10 @@ mod tests {
           "created": "2026-11-21T09:18:47.373265+00:00"
         }
         "#);
-        assert_eq!(Manifest::parse(&manifest.to_json().unwrap()).unwrap(), manifest);
+        assert_eq!(
+            Manifest::parse(&manifest.to_json().unwrap()).unwrap(),
+            manifest
+        );
     }
 
     #[test]
@@ -140,7 +170,11 @@ mod tests {
             std::fs::write(path, name).unwrap();
         }
         std::fs::create_dir(dir.path().join("empty")).unwrap();
-        let names: Vec<_> = walk_folder(dir.path()).unwrap().into_iter().map(|(p, _)| p).collect();
+        let names: Vec<_> = walk_folder(dir.path())
+            .unwrap()
+            .into_iter()
+            .map(|(p, _)| p)
+            .collect();
         assert_eq!(names, ["a.bin", "b.bin", "Z/deep/x", "c/y"]);
     }
 

@@ -73,7 +73,10 @@ pub struct Encoded {
 
 impl From<Value> for Encoded {
     fn from(value: Value) -> Self {
-        Encoded { value, puts: Vec::new() }
+        Encoded {
+            value,
+            puts: Vec::new(),
+        }
     }
 }
 
@@ -129,8 +132,11 @@ fn store_only(name: &str, is_store: bool) -> Result<String> {
     if is_store {
         return Ok("json".into());
     }
-    Err(Error::invalid(format!("the codec <{name}> keeps its values in a store"))
-        .hint(format!("Write <{name}@> for the default store, or <{name}@store>.")))
+    Err(
+        Error::invalid(format!("the codec <{name}> keeps its values in a store")).hint(format!(
+            "Write <{name}@> for the default store, or <{name}@store>."
+        )),
+    )
 }
 
 /// The metadata object in a stored JSON value.
@@ -141,13 +147,19 @@ fn metadata_of(stored: &Value, codec: &str) -> Result<Metadata> {
         other => {
             return Err(Error::new(
                 ErrorKind::CorruptObject,
-                format!("the stored value of <{codec}> is {}, not JSON metadata", other.type_name()),
+                format!(
+                    "the stored value of <{codec}> is {}, not JSON metadata",
+                    other.type_name()
+                ),
             ));
         }
     };
     match serde_json::from_str(text) {
         Ok(serde_json::Value::Object(map)) => Ok(map),
-        _ => Err(Error::new(ErrorKind::CorruptObject, format!("the stored value of <{codec}> is no JSON object"))),
+        _ => Err(Error::new(
+            ErrorKind::CorruptObject,
+            format!("the stored value of <{codec}> is no JSON object"),
+        )),
     }
 }
 
@@ -156,7 +168,10 @@ type Metadata = serde_json::Map<String, serde_json::Value>;
 
 fn required_text<'a>(metadata: &'a Metadata, key: &str, codec: &str) -> Result<&'a str> {
     optional_text(metadata, key).ok_or_else(|| {
-        Error::new(ErrorKind::CorruptObject, format!("the metadata of <{codec}> have no text under `{key}`"))
+        Error::new(
+            ErrorKind::CorruptObject,
+            format!("the metadata of <{codec}> have no text under `{key}`"),
+        )
     })
 }
 
@@ -166,7 +181,9 @@ fn optional_text<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a str> {
 
 /// Now, as Python's `datetime.now(timezone.utc).isoformat()` writes it.
 fn timestamp_now() -> String {
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).datetime();
+    let now = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .datetime();
     format!("{}+00:00", now.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
 }
 
@@ -180,26 +197,37 @@ fn to_json(value: &Value) -> Result<serde_json::Value> {
         Value::Float(x) => J::from(*x),
         Value::Text(text) => J::String(text.clone()),
         Value::Json(json) => json.parse()?,
-        Value::List(items) | Value::Tuple(items) => J::Array(items.iter().map(to_json).collect::<Result<_>>()?),
+        Value::List(items) | Value::Tuple(items) => {
+            J::Array(items.iter().map(to_json).collect::<Result<_>>()?)
+        }
         Value::Map(entries) => {
             let mut map = serde_json::Map::new();
             for (key, item) in entries {
                 let Value::Text(key) = key else {
-                    return Err(Error::new(ErrorKind::Type, "the keys of a JSON object must be text"));
+                    return Err(Error::new(
+                        ErrorKind::Type,
+                        "the keys of a JSON object must be text",
+                    ));
                 };
                 map.insert(key.clone(), to_json(item)?);
             }
             J::Object(map)
         }
         other => {
-            return Err(Error::new(ErrorKind::Type, format!("JSON cannot hold a value of type {}", other.type_name())));
+            return Err(Error::new(
+                ErrorKind::Type,
+                format!("JSON cannot hold a value of type {}", other.type_name()),
+            ));
         }
     })
 }
 
 /// The error of an object that is not where its row says.
 fn missing(store: &dyn ObjectHandle, path: &str) -> Error {
-    Error::new(ErrorKind::MissingObject, format!("the object {path} is not in store `{}`", store.name()))
-        .store(store.name())
-        .path(path)
+    Error::new(
+        ErrorKind::MissingObject,
+        format!("the object {path} is not in store `{}`", store.name()),
+    )
+    .store(store.name())
+    .path(path)
 }

@@ -114,7 +114,10 @@ impl NpyRef {
 
     /// True once [`NpyRef::load`] has filled the cache.
     pub fn is_loaded(&self) -> bool {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 
     /// The whole array, read once and kept.
@@ -140,7 +143,11 @@ impl NpyRef {
 
     /// What covers `first` of the first axis and `last` of the last axis (none: all of it): in C order rows of the first
     /// axis, in Fortran order of the last, by one ranged read where that saves at least half; else the whole array.
-    pub fn read_slice(&self, _first: Option<Range<usize>>, _last: Option<Range<usize>>) -> Result<Part> {
+    pub fn read_slice(
+        &self,
+        _first: Option<Range<usize>>,
+        _last: Option<Range<usize>>,
+    ) -> Result<Part> {
         Err(Error::unsupported("being written"))
     }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Codec, DecodeContext, EncodeContext, Encoded, ObjectRef, Put, PutPath, PutSource, StoreLink, timestamp_now, walk_folder,
+    Codec, DecodeContext, EncodeContext, Encoded, ObjectRef, Put, PutPath, PutSource, StoreLink,
+    timestamp_now, walk_folder,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Json, Value};
@@ -109,7 +110,10 @@ impl Codec for ObjectCodec {
 fn wrong_type(value: &Value) -> Error {
     Error::new(
         ErrorKind::Type,
-        format!("<object> stores bytes, (ext, bytes), or a path of a local file or folder, not {}", value.type_name()),
+        format!(
+            "<object> stores bytes, (ext, bytes), or a path of a local file or folder, not {}",
+            value.type_name()
+        ),
     )
 }
 
@@ -118,7 +122,10 @@ fn tuple_parts(items: &[Value]) -> Result<(Option<&str>, bytes::Bytes)> {
     match items {
         [Value::Text(ext), Value::Bytes(content)] => Ok((Some(ext), content.clone())),
         [Value::Null, Value::Bytes(content)] => Ok((None, content.clone())),
-        _ => Err(Error::new(ErrorKind::Type, "a tuple for <object> is (ext, data): text or None, and bytes")),
+        _ => Err(Error::new(
+            ErrorKind::Type,
+            "a tuple for <object> is (ext, data): text or None, and bytes",
+        )),
     }
 }
 
@@ -129,8 +136,15 @@ fn finished_metadata(value: &Value) -> Result<Json> {
         other => Json::from(&super::to_json(other)?),
     };
     match json.parse()? {
-        serde_json::Value::Object(map) if map.get("path").is_some_and(serde_json::Value::is_string) => Ok(json),
-        _ => Err(Error::new(ErrorKind::Type, "a mapping for <object> must be finished metadata, with a `path`")),
+        serde_json::Value::Object(map)
+            if map.get("path").is_some_and(serde_json::Value::is_string) =>
+        {
+            Ok(json)
+        }
+        _ => Err(Error::new(
+            ErrorKind::Type,
+            "a mapping for <object> must be finished metadata, with a `path`",
+        )),
     }
 }
 
@@ -150,50 +164,111 @@ fn local_kind(path: &Path) -> Result<bool> {
     } else if metadata.is_file() {
         Ok(false)
     } else {
-        Err(Error::new(ErrorKind::Value, format!("{} is neither file nor folder", path.display())))
+        Err(Error::new(
+            ErrorKind::Value,
+            format!("{} is neither file nor folder", path.display()),
+        ))
     }
 }
 
-fn encode_bytes(content: bytes::Bytes, ext: Option<&str>, context: &EncodeContext<'_>) -> Result<Encoded> {
+fn encode_bytes(
+    content: bytes::Bytes,
+    ext: Option<&str>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded> {
     let store = context.stores.get(context.store)?;
-    let path = store.schema_path(context.schema, context.table, context.key, context.attribute, ext.unwrap_or(""))?;
+    let path = store.schema_path(
+        context.schema,
+        context.table,
+        context.key,
+        context.attribute,
+        ext.unwrap_or(""),
+    )?;
     let size = content.len() as u64;
-    let facts =
-        ObjectFacts { path: &path, store: store.name(), size, ext, is_dir: false, item_count: None, hash: None };
+    let facts = ObjectFacts {
+        path: &path,
+        store: store.name(),
+        size,
+        ext,
+        is_dir: false,
+        item_count: None,
+        hash: None,
+    };
     let metadata = ObjectCodec::metadata(facts);
-    let put = Put::segments(store.name(), PutPath::Fresh(path), vec![content]).recording_hash("hash");
-    Ok(Encoded { value: Value::Json(metadata.into()), puts: vec![put] })
+    let put =
+        Put::segments(store.name(), PutPath::Fresh(path), vec![content]).recording_hash("hash");
+    Ok(Encoded {
+        value: Value::Json(metadata.into()),
+        puts: vec![put],
+    })
 }
 
 fn encode_local(local: &Path, context: &EncodeContext<'_>) -> Result<Encoded> {
     let is_dir = local_kind(local)?;
-    let suffix = local.extension().and_then(|e| e.to_str()).filter(|e| !e.is_empty());
+    let suffix = local
+        .extension()
+        .and_then(|e| e.to_str())
+        .filter(|e| !e.is_empty());
     let suffix = suffix.map(|e| format!(".{e}")).unwrap_or_default();
     let ext = if is_dir { None } else { Some(suffix.as_str()) };
     encode_source(local, is_dir, ext, context)
 }
 
-fn encode_source(local: &Path, is_dir: bool, ext: Option<&str>, context: &EncodeContext<'_>) -> Result<Encoded> {
+fn encode_source(
+    local: &Path,
+    is_dir: bool,
+    ext: Option<&str>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded> {
     let store = context.stores.get(context.store)?;
     let (size, item_count) = if is_dir {
         let files = walk_folder(local)?;
-        (files.iter().map(|(_, size)| size).sum(), Some(files.len() as u64))
+        (
+            files.iter().map(|(_, size)| size).sum(),
+            Some(files.len() as u64),
+        )
     } else {
-        (std::fs::metadata(local).map_err(|e| Error::io("read", local, e))?.len(), None)
+        (
+            std::fs::metadata(local)
+                .map_err(|e| Error::io("read", local, e))?
+                .len(),
+            None,
+        )
     };
-    let path = store.schema_path(context.schema, context.table, context.key, context.attribute, ext.unwrap_or(""))?;
-    let facts = ObjectFacts { path: &path, store: store.name(), size, ext, is_dir, item_count, hash: None };
+    let path = store.schema_path(
+        context.schema,
+        context.table,
+        context.key,
+        context.attribute,
+        ext.unwrap_or(""),
+    )?;
+    let facts = ObjectFacts {
+        path: &path,
+        store: store.name(),
+        size,
+        ext,
+        is_dir,
+        item_count,
+        hash: None,
+    };
     let metadata = ObjectCodec::metadata(facts);
     // The working directory may have changed by the time the put runs.
     let local = std::path::absolute(local).map_err(|e| Error::io("read", local, e))?;
     let put = Put {
         store: store.name().to_owned(),
         path: PutPath::Fresh(path),
-        source: if is_dir { PutSource::Folder(local) } else { PutSource::File(local) },
+        source: if is_dir {
+            PutSource::Folder(local)
+        } else {
+            PutSource::File(local)
+        },
         record_hash: if is_dir { None } else { Some("hash") },
         size: Some(size),
     };
-    Ok(Encoded { value: Value::Json(metadata.into()), puts: vec![put] })
+    Ok(Encoded {
+        value: Value::Json(metadata.into()),
+        puts: vec![put],
+    })
 }
 
 /// An object that is in a store already: copied to a path of its own, because rows never share a schema-addressed object.
@@ -206,10 +281,12 @@ fn encode_copy(reference: &ObjectRef, context: &EncodeContext<'_>) -> Result<Enc
         return encode_source(&local, reference.is_dir, reference.ext.as_deref(), context);
     }
     if reference.is_dir {
-        return Err(Error::unsupported("copying a folder object between remote stores is not part of this version")
-            .store(source.name())
-            .path(&reference.path)
-            .hint("Download it, and insert the local folder."));
+        return Err(Error::unsupported(
+            "copying a folder object between remote stores is not part of this version",
+        )
+        .store(source.name())
+        .path(&reference.path)
+        .hint("Download it, and insert the local folder."));
     }
     encode_bytes(reference.read()?, reference.ext.as_deref(), context)
 }

@@ -94,7 +94,12 @@ impl ObjectRef {
 
     /// Copies to the local disk; existing files are replaced atomically. Returns what the reference returns: the file's
     /// path, or `destination` for a folder (which lands in `destination/<base name>/`; with `flat`, in `destination`).
-    pub fn download(&self, _destination: &Path, _subpath: Option<&str>, _flat: bool) -> Result<PathBuf> {
+    pub fn download(
+        &self,
+        _destination: &Path,
+        _subpath: Option<&str>,
+        _flat: bool,
+    ) -> Result<PathBuf> {
         Err(Error::unsupported("being written"))
     }
 

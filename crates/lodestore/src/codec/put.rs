@@ -28,7 +28,13 @@ impl Put {
     /// A put of in-memory segments, whose size is known.
     pub fn segments(store: impl Into<String>, path: PutPath, segments: Vec<Bytes>) -> Self {
         let size = segments.iter().map(|s| s.len() as u64).sum();
-        Put { store: store.into(), path, source: PutSource::Segments(segments), record_hash: None, size: Some(size) }
+        Put {
+            store: store.into(),
+            path,
+            source: PutSource::Segments(segments),
+            record_hash: None,
+            size: Some(size),
+        }
     }
 
     /// Asks the write to compute the content's hash, to be recorded under `key` (see [`record_hash`]).
@@ -44,11 +50,20 @@ impl Put {
 /// An error ([`crate::ErrorKind::Value`]) if the value is not a JSON object.
 pub fn record_hash(value: &mut Value, key: &str, hash: &str) -> Result<()> {
     let Value::Json(json) = &*value else {
-        return Err(Error::new(ErrorKind::Value, format!("a hash can only be recorded in JSON, not in {}", value.type_name())));
+        return Err(Error::new(
+            ErrorKind::Value,
+            format!(
+                "a hash can only be recorded in JSON, not in {}",
+                value.type_name()
+            ),
+        ));
     };
     let mut document = json.parse()?;
     let Some(map) = document.as_object_mut() else {
-        return Err(Error::new(ErrorKind::Value, "a hash can only be recorded in a JSON object"));
+        return Err(Error::new(
+            ErrorKind::Value,
+            "a hash can only be recorded in a JSON object",
+        ));
     };
     map.insert(key.to_owned(), hash.into());
     *value = Value::Json(document.into());

@@ -60,7 +60,7 @@ pub trait ObjectReader: Send + Sync + fmt::Debug {
     }
     /// Remembers for [`ObjectReader::is_verified`] that the content matched `hash`.
     fn set_verified(&self, _path: &str, _hash: &str) {}
-    /// True if whole reads compare hash and size with the metadata (setting `lode.verify_reads`, default on).
+    /// True if whole reads compare hash and size with the metadata (setting `lode.verify`, default on).
     fn verifies(&self) -> bool {
         true
     }
@@ -73,7 +73,14 @@ pub trait ObjectHandle: ObjectReader {
     /// `{hash_prefix}/{schema}/{folds}{hash}` (spec: stores §3).
     fn hash_path(&self, schema: &str, hash: &str) -> Result<String>;
     /// `{schema_prefix}/{partition}/{schema}/{table}/{key}/{attribute}_{token}{ext}` with a fresh token (spec: stores §4).
-    fn schema_path(&self, schema: &str, table: &str, key: &Row, attribute: &str, ext: &str) -> Result<String>;
+    fn schema_path(
+        &self,
+        schema: &str,
+        table: &str,
+        key: &Row,
+        attribute: &str,
+        ext: &str,
+    ) -> Result<String>;
     /// Checks and normalises a `<filepath>` value: relative, inside the location, outside the reserved sections and
     /// below `filepath_prefix` if set (spec: stores §5). [`crate::ErrorKind::Value`] otherwise.
     fn filepath(&self, path: &str) -> Result<String>;

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 
 use super::{
-    AttachCodec, Codec, DecodeContext, EncodeContext, Encoded, FilepathCodec, HashCodec, NpyCodec, ObjectCodec, Stores,
+    AttachCodec, Codec, DecodeContext, EncodeContext, Encoded, FilepathCodec, HashCodec, NpyCodec,
+    ObjectCodec, Stores,
 };
 use crate::definition::Type;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
@@ -40,7 +41,9 @@ impl Chain {
 
     /// The name of the store that new values go to: as written, or the default for a bare `@`. None without store.
     pub fn resolve_store(&self, stores: &dyn Stores) -> Result<Option<String>> {
-        let Some(name) = &self.store else { return Ok(None) };
+        let Some(name) = &self.store else {
+            return Ok(None);
+        };
         let handle = if self.codecs.iter().any(|c| c.uses_filepath_default()) {
             stores.get_filepath(Some(name))?
         } else {
@@ -129,7 +132,12 @@ impl Registry {
             Arc::new(ObjectCodec),
         ];
         Registry {
-            codecs: RwLock::new(codecs.into_iter().map(|c| (c.name().to_owned(), c)).collect()),
+            codecs: RwLock::new(
+                codecs
+                    .into_iter()
+                    .map(|c| (c.name().to_owned(), c))
+                    .collect(),
+            ),
             loader: Mutex::new(None),
         }
     }
@@ -158,8 +166,10 @@ impl Registry {
         }
         let mut codecs = self.codecs.write().unwrap_or_else(PoisonError::into_inner);
         if codecs.contains_key(name) {
-            return Err(Error::invalid(format!("a codec named <{name}> is registered already"))
-                .hint("Choose another name, or unregister the other codec first."));
+            return Err(
+                Error::invalid(format!("a codec named <{name}> is registered already"))
+                    .hint("Choose another name, or unregister the other codec first."),
+            );
         }
         codecs.insert(name.to_owned(), codec);
         Ok(())
@@ -187,7 +197,12 @@ impl Registry {
     /// The registered names, sorted, plug-ins included.
     pub fn names(&self) -> Vec<String> {
         self.load();
-        self.codecs.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.codecs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
     }
 
     /// Resolves a type text through its codecs. A text that is not in angle brackets is a chain without codecs.
@@ -199,8 +214,11 @@ impl Registry {
 
     /// As [`Registry::resolve`], where a codec without `@` of its own inherits `store`.
     pub fn resolve_in(&self, spec: &str, store: Option<&str>) -> Result<Chain> {
-        let mut chain =
-            Chain { codecs: Vec::new(), dtype: spec.trim().to_owned(), store: store.map(str::to_owned) };
+        let mut chain = Chain {
+            codecs: Vec::new(),
+            dtype: spec.trim().to_owned(),
+            store: store.map(str::to_owned),
+        };
         let mut seen: Vec<String> = Vec::new();
         while is_codec_spec(&chain.dtype) {
             let (name, own_store) = parse_type_spec(&chain.dtype);
@@ -209,7 +227,10 @@ impl Registry {
                 return Err(Error::invalid(format!(
                     "the codecs of {} refer to each other in a circle: {}",
                     spec.trim(),
-                    seen.iter().map(|n| format!("<{n}>")).collect::<Vec<_>>().join(" → ")
+                    seen.iter()
+                        .map(|n| format!("<{n}>"))
+                        .collect::<Vec<_>>()
+                        .join(" → ")
                 )));
             }
             let codec = self.lookup(&name)?;
@@ -238,19 +259,36 @@ impl Registry {
     }
 
     fn lookup(&self, name: &str) -> Result<Arc<dyn Codec>> {
-        let find = || self.codecs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let find = || {
+            self.codecs
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(name)
+                .cloned()
+        };
         if let Some(codec) = find() {
             return Ok(codec);
         }
         self.load();
         find().ok_or_else(|| {
-            unknown(name, self.codecs.read().unwrap_or_else(PoisonError::into_inner).keys().map(String::as_str))
+            unknown(
+                name,
+                self.codecs
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .keys()
+                    .map(String::as_str),
+            )
         })
     }
 
     fn load(&self) {
         // Taken out before it runs: a plug-in may itself ask for codecs.
-        let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let loader = self
+            .loader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(loader) = loader {
             loader(self);
         }
@@ -283,7 +321,9 @@ pub(super) fn default_referenced_paths(stored: &Value) -> Result<Vec<(String, Op
         Value::Text(text) => text.as_str(),
         _ => return Ok(Vec::new()),
     };
-    let Ok(serde_json::Value::Object(map)) = serde_json::from_str(text) else { return Ok(Vec::new()) };
+    let Ok(serde_json::Value::Object(map)) = serde_json::from_str(text) else {
+        return Ok(Vec::new());
+    };
     Ok(match map.get("path").and_then(|p| p.as_str()) {
         Some(path) => {
             let store = map.get("store").and_then(|s| s.as_str()).map(str::to_owned);
@@ -298,7 +338,10 @@ fn is_codec_spec(text: &str) -> bool {
 }
 
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
-    let error = Error::new(ErrorKind::Invalid, format!("there is no codec named <{name}>"));
+    let error = Error::new(
+        ErrorKind::Invalid,
+        format!("there is no codec named <{name}>"),
+    );
     match did_you_mean(name, known.clone()) {
         Some(hint) => error.hint(hint),
         None => error.hint(format!(
@@ -336,14 +379,27 @@ mod tests {
     #[test]
     fn a_user_codec_chains_to_the_builtin_ones_and_inherits_or_pins_the_store() {
         let registry = Registry::builtin();
-        registry.register(Arc::new(Link("graph", "<attach>"))).unwrap();
-        registry.register(Arc::new(Link("pinned", "<hash@loc>"))).unwrap();
+        registry
+            .register(Arc::new(Link("graph", "<attach>")))
+            .unwrap();
+        registry
+            .register(Arc::new(Link("pinned", "<hash@loc>")))
+            .unwrap();
         let chain = registry.resolve("<graph@cold>").unwrap();
-        assert_eq!((names(&chain), &*chain.dtype, chain.store.as_deref()), (vec!["graph", "attach", "hash"], "json", Some("cold")));
+        assert_eq!(
+            (names(&chain), &*chain.dtype, chain.store.as_deref()),
+            (vec!["graph", "attach", "hash"], "json", Some("cold"))
+        );
         let chain = registry.resolve("<pinned@other>").unwrap();
-        assert_eq!((names(&chain), chain.store.as_deref()), (vec!["pinned", "hash"], Some("loc")));
+        assert_eq!(
+            (names(&chain), chain.store.as_deref()),
+            (vec!["pinned", "hash"], Some("loc"))
+        );
         let chain = registry.resolve("<graph@>").unwrap();
-        assert_eq!((names(&chain), chain.store.as_deref()), (vec!["graph", "attach", "hash"], Some("")));
+        assert_eq!(
+            (names(&chain), chain.store.as_deref()),
+            (vec!["graph", "attach", "hash"], Some(""))
+        );
         let chain = registry.resolve("<graph>").unwrap();
         assert_eq!((&*chain.dtype, chain.store), ("bytes", None));
         assert!(registry.resolve("varchar(30)").unwrap().codecs.is_empty());
@@ -370,7 +426,10 @@ mod tests {
         ");
         for name in ["hash", "object", "filepath"] {
             assert!(registry.resolve(&format!("<{name}>")).is_err());
-            assert_eq!(registry.resolve(&format!("<{name}@>")).unwrap().dtype, "json");
+            assert_eq!(
+                registry.resolve(&format!("<{name}@>")).unwrap().dtype,
+                "json"
+            );
         }
     }
 
@@ -403,7 +462,10 @@ mod tests {
     #[test]
     fn referenced_paths_come_from_json_objects_only() {
         let json = |t: &str| Value::Json(crate::value::Json::from_text(t));
-        assert_eq!(default_referenced_paths(&json(r#"{"path": "p", "store": null}"#)).unwrap(), [("p".to_owned(), None)]);
+        assert_eq!(
+            default_referenced_paths(&json(r#"{"path": "p", "store": null}"#)).unwrap(),
+            [("p".to_owned(), None)]
+        );
         assert_eq!(
             default_referenced_paths(&json(r#"{"path": "p", "store": "s"}"#)).unwrap(),
             [("p".to_owned(), Some("s".to_owned()))]

@@ -25,13 +25,13 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 
 /// How stores behave that is not part of their specification (settings `lode.*`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoreOptions {
     /// Flush every object and its folder to the disk before a put returns (`lode.fsync`).
     pub fsync: bool,
     /// Create a file store's location if it is absent (`lode.create_locations`).
     pub create_locations: bool,
-    /// Compare hash and size on every whole read (`lode.verify_reads`).
+    /// Compare hash and size on every whole read (`lode.verify`).
     pub verify_reads: bool,
     /// Threads of a concurrent put (`lode.workers`).
     pub workers: usize,
@@ -41,7 +41,13 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { fsync: true, create_locations: true, verify_reads: true, workers: 8, reference_deflate: false }
+        StoreOptions {
+            fsync: true,
+            create_locations: true,
+            verify_reads: true,
+            workers: 8,
+            reference_deflate: false,
+        }
     }
 }
 
@@ -73,7 +79,9 @@ pub trait Store: ObjectHandle {
     /// Writes one object.
     fn put(&self, put: &Put, progress: &dyn Progress) -> Result<PutOutcome> {
         let mut outcomes = self.put_many(std::slice::from_ref(put), progress)?;
-        outcomes.pop().ok_or_else(|| Error::invalid("a put without outcome"))
+        outcomes
+            .pop()
+            .ok_or_else(|| Error::invalid("a put without outcome"))
     }
 
     /// Writes many objects concurrently; outcomes in the order of `puts`. On failure, and when interrupted, what this

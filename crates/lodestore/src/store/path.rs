@@ -28,7 +28,10 @@ impl ObjectPath {
         if path.contains('\0') {
             return refuse("contains a NUL character");
         }
-        let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+        let parts: Vec<&str> = path
+            .split('/')
+            .filter(|p| !p.is_empty() && *p != ".")
+            .collect();
         if parts.contains(&"..") {
             return refuse("leaves the store (`..`)");
         }
@@ -70,7 +73,10 @@ impl fmt::Display for ObjectPath {
 /// `{hash_prefix}/{schema}/{folds}{hash}`.
 pub fn hash_path(spec: &StoreSpec, schema: &str, hash: &str) -> Result<String> {
     if hash.len() != 26 || !hash.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7')) {
-        return Err(Error::new(ErrorKind::Value, format!("`{hash}` is no content hash")));
+        return Err(Error::new(
+            ErrorKind::Value,
+            format!("`{hash}` is no content hash"),
+        ));
     }
     let mut parts = vec![spec.hash_prefix.as_str(), schema];
     let mut start = 0;
@@ -83,8 +89,23 @@ pub fn hash_path(spec: &StoreSpec, schema: &str, hash: &str) -> Result<String> {
 }
 
 /// `{schema_prefix}/{partition}/{schema}/{table}/{key}/{attribute}_{token}{ext}` with a fresh token.
-pub fn schema_path(spec: &StoreSpec, schema: &str, table: &str, key: &Row, attribute: &str, ext: &str) -> Result<String> {
-    schema_path_with(spec, schema, table, key, attribute, ext, &token(spec.token_length))
+pub fn schema_path(
+    spec: &StoreSpec,
+    schema: &str,
+    table: &str,
+    key: &Row,
+    attribute: &str,
+    ext: &str,
+) -> Result<String> {
+    schema_path_with(
+        spec,
+        schema,
+        table,
+        key,
+        attribute,
+        ext,
+        &token(spec.token_length),
+    )
 }
 
 fn schema_path_with(
@@ -99,18 +120,31 @@ fn schema_path_with(
     let mut front = Vec::new();
     for name in &spec.partition {
         if let Some(value) = key.get(name) {
-            front.push(format!("{name}={}", key_part(value).map_err(|e| e.attribute(name))?));
+            front.push(format!(
+                "{name}={}",
+                key_part(value).map_err(|e| e.attribute(name))?
+            ));
         }
     }
     let mut back = Vec::new();
     for (name, value) in key.iter() {
         if !spec.partition.iter().any(|p| p == name) {
-            back.push(format!("{name}={}", key_part(value).map_err(|e| e.attribute(name))?));
+            back.push(format!(
+                "{name}={}",
+                key_part(value).map_err(|e| e.attribute(name))?
+            ));
         }
     }
-    let dot = if ext.is_empty() || ext.starts_with('.') { "" } else { "." };
+    let dot = if ext.is_empty() || ext.starts_with('.') {
+        ""
+    } else {
+        "."
+    };
     if ext.contains(['/', '\\', '\0']) {
-        return Err(Error::new(ErrorKind::Value, format!("`{ext}` is no file name extension")));
+        return Err(Error::new(
+            ErrorKind::Value,
+            format!("`{ext}` is no file name extension"),
+        ));
     }
     let name = format!("{attribute}_{token}{dot}{ext}");
     let mut parts = vec![spec.schema_prefix.as_str()];
@@ -122,7 +156,12 @@ fn schema_path_with(
 }
 
 fn joined(parts: &[&str]) -> Result<String> {
-    let text = parts.iter().filter(|p| !p.is_empty()).copied().collect::<Vec<_>>().join("/");
+    let text = parts
+        .iter()
+        .filter(|p| !p.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join("/");
     let path = ObjectPath::new(&text)?;
     path.check_names()?;
     Ok(path.0)
@@ -132,7 +171,9 @@ fn joined(parts: &[&str]) -> Result<String> {
 fn token(length: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut rng = rand::rng();
-    (0..length).map(|_| char::from(ALPHABET[rng.random_range(0..64)])).collect()
+    (0..length)
+        .map(|_| char::from(ALPHABET[rng.random_range(0..64)]))
+        .collect()
 }
 
 /// A key value as a part of a path (spec: stores §4 "Value encoding").
@@ -158,7 +199,10 @@ pub fn key_part(value: &Value) -> Result<String> {
         other => {
             return Err(Error::new(
                 ErrorKind::Type,
-                format!("a value of type {} cannot be part of an object's path", other.type_name()),
+                format!(
+                    "a value of type {} cannot be part of an object's path",
+                    other.type_name()
+                ),
             ));
         }
     })
@@ -169,7 +213,11 @@ fn text_part(text: &str) -> String {
     let long = text.chars().count() > 100;
     if !long && !text.contains(CAREFUL) {
         // NUL cannot be in any path; the reference would fail in the system call. Escaped like the rest.
-        return if text.contains('\0') { percent(text) } else { text.to_owned() };
+        return if text.contains('\0') {
+            percent(text)
+        } else {
+            text.to_owned()
+        };
     }
     if long {
         let head: String = text.chars().take(50).collect();
@@ -212,12 +260,20 @@ pub fn python_float(x: f64) -> String {
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
     let text = format!("{x}");
-    if text.contains('.') { text } else { format!("{text}.0") }
+    if text.contains('.') {
+        text
+    } else {
+        format!("{text}.0")
+    }
 }
 
 /// `str()` of Python bytes: `b'…'`.
 fn python_bytes(bytes: &[u8]) -> String {
-    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = format!("b{quote}");
     for &byte in bytes {
         match byte {
@@ -238,7 +294,11 @@ fn python_bytes(bytes: &[u8]) -> String {
 /// absolute directory of a file store). Refuses what leaves the store, the reserved sections, and what is outside
 /// `filepath_prefix` ([`ErrorKind::Value`]).
 pub fn filepath(spec: &StoreSpec, location: Option<&str>, path: &str) -> Result<String> {
-    let refuse = |why: String| Err(Error::new(ErrorKind::Value, why).store(&spec.name).path(path));
+    let refuse = |why: String| {
+        Err(Error::new(ErrorKind::Value, why)
+            .store(&spec.name)
+            .path(path))
+    };
     if path.contains('\0') {
         return refuse(format!("the path {path:?} contains a NUL character"));
     }
@@ -250,7 +310,10 @@ pub fn filepath(spec: &StoreSpec, location: Option<&str>, path: &str) -> Result<
                     target[root.len()..].join("/")
                 }
                 _ => {
-                    return refuse(format!("the path {path} is not below the location of store `{}`", spec.name));
+                    return refuse(format!(
+                        "the path {path} is not below the location of store `{}`",
+                        spec.name
+                    ));
                 }
             },
             _ => path.trim_start_matches('/').to_owned(),
@@ -267,12 +330,17 @@ pub fn filepath(spec: &StoreSpec, location: Option<&str>, path: &str) -> Result<
     }
     for section in [&*spec.hash_prefix, &*spec.schema_prefix, OWN_SECTION] {
         if !section.is_empty() && within(&clean, section) {
-            return refuse(format!("the path {path} lies in `{section}/`, which the store keeps for its own objects"));
+            return refuse(format!(
+                "the path {path} lies in `{section}/`, which the store keeps for its own objects"
+            ));
         }
     }
     if let Some(prefix) = &spec.filepath_prefix {
         if !within(&clean, prefix) {
-            return refuse(format!("the path {path} is not below `{prefix}/`, the filepath_prefix of store `{}`", spec.name));
+            return refuse(format!(
+                "the path {path} is not below `{prefix}/`, the filepath_prefix of store `{}`",
+                spec.name
+            ));
         }
     }
     Ok(clean)
@@ -337,7 +405,10 @@ mod tests {
         ] {
             assert_eq!(part(x), text);
         }
-        assert_eq!(part(date(2024, 1, 5).at(3, 4, 5, 999_999_000)), "2024-01-05T03-04-05");
+        assert_eq!(
+            part(date(2024, 1, 5).at(3, 4, 5, 999_999_000)),
+            "2024-01-05T03-04-05"
+        );
         assert_eq!(part(date(2024, 1, 5)), "2024-01-05");
         assert_eq!(part(time(3, 4, 5, 0)), "03:04:05");
         assert_eq!(part(time(3, 4, 5, 4_000)), "03:04:05.000004");
@@ -346,7 +417,10 @@ mod tests {
         assert_eq!(part("100% é=#.."), "100% é=#..");
         assert_eq!(part(""), "");
         assert_eq!(part(Value::Decimal("1.5".into())), "1.5");
-        assert_eq!(part(uuid::Uuid::nil()), "00000000-0000-0000-0000-000000000000");
+        assert_eq!(
+            part(uuid::Uuid::nil()),
+            "00000000-0000-0000-0000-000000000000"
+        );
         assert_eq!(part(vec![0_u8, b'a']), "b%27%5Cx00a%27");
         assert_eq!(part(vec![b'a', b'b']), "b'ab'");
         assert!(key_part(&Value::List(vec![])).is_err());
@@ -356,7 +430,10 @@ mod tests {
     fn long_text_is_cut_and_told_apart_by_its_hash() {
         let text = "x".repeat(101);
         // hashlib.md5(b"x" * 101).hexdigest()[:8]
-        assert_eq!(part(&*text), format!("{}_{}", "x".repeat(50), &md5_hex(text.as_bytes())[..8]));
+        assert_eq!(
+            part(&*text),
+            format!("{}_{}", "x".repeat(50), &md5_hex(text.as_bytes())[..8])
+        );
         assert_eq!(part(&*"x".repeat(100)), "x".repeat(100));
         let emoji = "😀".repeat(101);
         assert!(part(&*emoji).starts_with("%F0%9F%98%80"));
@@ -375,16 +452,33 @@ mod tests {
     fn paths_are_those_of_the_listing() {
         let spec = StoreSpec::file("main", "/d");
         let key = row! { k_str: "plain", k_date: date(2024, 1, 5), k_int: 7, k_bool: true, k_dec: Value::Decimal("1.5".into()) };
-        let at = |spec: &StoreSpec, table: &str, key: &Row, attribute: &str, ext: &str, token: &str| {
-            schema_path_with(spec, "lab", table, key, attribute, ext, token).unwrap()
-        };
+        let at =
+            |spec: &StoreSpec, table: &str, key: &Row, attribute: &str, ext: &str, token: &str| {
+                schema_path_with(spec, "lab", table, key, attribute, ext, token).unwrap()
+            };
         assert_eq!(
             at(&spec, "rec_thing", &key, "wave", ".npy", "kBYzUSGB"),
             "_schema/lab/rec_thing/k_str=plain/k_date=2024-01-05/k_int=7/k_bool=True/k_dec=1.5/wave_kBYzUSGB.npy"
         );
-        assert_eq!(at(&spec, "#look_thing", &row! { a: 1 }, "w", "npy", "UNewHah5"), "_schema/lab/#look_thing/a=1/w_UNewHah5.npy");
-        assert_eq!(at(&spec, "__comp_thing", &row! { a: 1 }, "w", ".npy", "IeRZSZ5G"), "_schema/lab/__comp_thing/a=1/w_IeRZSZ5G.npy");
-        assert_eq!(at(&spec, "t", &row! {}, "n", ".npy", "B8AstMYx"), "_schema/lab/t/n_B8AstMYx.npy");
+        assert_eq!(
+            at(&spec, "#look_thing", &row! { a: 1 }, "w", "npy", "UNewHah5"),
+            "_schema/lab/#look_thing/a=1/w_UNewHah5.npy"
+        );
+        assert_eq!(
+            at(
+                &spec,
+                "__comp_thing",
+                &row! { a: 1 },
+                "w",
+                ".npy",
+                "IeRZSZ5G"
+            ),
+            "_schema/lab/__comp_thing/a=1/w_IeRZSZ5G.npy"
+        );
+        assert_eq!(
+            at(&spec, "t", &row! {}, "n", ".npy", "B8AstMYx"),
+            "_schema/lab/t/n_B8AstMYx.npy"
+        );
         let partitioned = StoreSpec {
             schema_prefix: "s2".into(),
             partition: vec!["k_date".into(), "absent".into(), "k_str".into()],
@@ -395,8 +489,14 @@ mod tests {
             at(&partitioned, "rec_thing", &key, "wave2", ".npy", "g0XP"),
             "s2/k_date=2024-01-05/k_str=plain/lab/rec_thing/k_int=7/wave2_g0XP.npy"
         );
-        let bare = StoreSpec { schema_prefix: String::new(), ..spec.clone() };
-        assert_eq!(at(&bare, "t", &row! { a: 1 }, "o", "", "12345678"), "lab/t/a=1/o_12345678");
+        let bare = StoreSpec {
+            schema_prefix: String::new(),
+            ..spec.clone()
+        };
+        assert_eq!(
+            at(&bare, "t", &row! { a: 1 }, "o", "", "12345678"),
+            "lab/t/a=1/o_12345678"
+        );
     }
 
     #[test]
@@ -405,8 +505,15 @@ mod tests {
         assert_eq!(hash, "lvauakv4jmvhnolrtwiraf6fsi");
         assert_eq!(hash_of(b""), "2qoyzwmpaczaj2mabgmoz6ccpy");
         let spec = StoreSpec::file("main", "/d");
-        assert_eq!(hash_path(&spec, "lab", &hash).unwrap(), "_hash/lab/lvauakv4jmvhnolrtwiraf6fsi");
-        let folded = StoreSpec { subfolding: vec![2, 2], hash_prefix: "h2".into(), ..spec.clone() };
+        assert_eq!(
+            hash_path(&spec, "lab", &hash).unwrap(),
+            "_hash/lab/lvauakv4jmvhnolrtwiraf6fsi"
+        );
+        let folded = StoreSpec {
+            subfolding: vec![2, 2],
+            hash_prefix: "h2".into(),
+            ..spec.clone()
+        };
         assert_eq!(
             hash_path(&folded, "lab", "sf2bjx2a4n3e65fjwae2k3haam").unwrap(),
             "h2/lab/sf/2b/sf2bjx2a4n3e65fjwae2k3haam"
@@ -416,7 +523,10 @@ mod tests {
 
     #[test]
     fn tokens_are_random_and_of_the_configured_length() {
-        let spec = StoreSpec { token_length: 16, ..StoreSpec::file("main", "/d") };
+        let spec = StoreSpec {
+            token_length: 16,
+            ..StoreSpec::file("main", "/d")
+        };
         let make = || schema_path(&spec, "s", "t", &row! { id: 1 }, "o", "").unwrap();
         let (a, b) = (make(), make());
         assert_ne!(a, b);
@@ -433,12 +543,32 @@ mod tests {
         assert_eq!(check("/data/store/raw/x.dat").unwrap(), "raw/x.dat");
         assert_eq!(check("_hashes/x").unwrap(), "_hashes/x");
         for bad in [
-            "../outside", "a/../../x", "/etc/passwd", "/data/store", "/data/store2/x", "_hash/x", "./_hash/x", "d/../_hash/x",
-            "_hash", "_schema/a", "/data/store/_schema/a", "_lode/tmp/x", "", ".", "a\0b",
+            "../outside",
+            "a/../../x",
+            "/etc/passwd",
+            "/data/store",
+            "/data/store2/x",
+            "_hash/x",
+            "./_hash/x",
+            "d/../_hash/x",
+            "_hash",
+            "_schema/a",
+            "/data/store/_schema/a",
+            "_lode/tmp/x",
+            "",
+            ".",
+            "a\0b",
         ] {
-            assert_eq!(check(bad).map_err(|e| e.kind()), Err(ErrorKind::Value), "{bad:?}");
+            assert_eq!(
+                check(bad).map_err(|e| e.kind()),
+                Err(ErrorKind::Value),
+                "{bad:?}"
+            );
         }
-        let raw = StoreSpec { filepath_prefix: Some("raw".into()), ..spec };
+        let raw = StoreSpec {
+            filepath_prefix: Some("raw".into()),
+            ..spec
+        };
         assert!(filepath(&raw, None, "raw/x").is_ok());
         assert!(filepath(&raw, None, "rawer/x").is_err());
     }

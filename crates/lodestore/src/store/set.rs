@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{PutOutcome, Store, StoreOptions, StoreSpec, open};
+use super::{Protocol, PutOutcome, Store, StoreOptions, StoreSpec, open};
 use crate::codec::{ObjectHandle, Put, Stores};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::progress::Progress;
 
@@ -29,13 +30,17 @@ pub struct StoreSet {
 
 struct Opened {
     spec: StoreSpec,
+    options: StoreOptions,
     store: Arc<dyn Store>,
 }
 
 impl StoreSet {
     /// The stores of a configuration.
     pub fn new(source: impl SpecSource + 'static) -> Self {
-        StoreSet { source: Box::new(source), opened: Mutex::default() }
+        StoreSet {
+            source: Box::new(source),
+            opened: Mutex::default(),
+        }
     }
 
     /// Given stores, for tests and for embedding; the first is the default, for `<filepath@>` too.
@@ -43,10 +48,22 @@ impl StoreSet {
         let stores: Vec<Arc<dyn Store>> = stores.into_iter().collect();
         let opened = stores
             .iter()
-            .map(|s| (s.name().to_owned(), Opened { spec: s.spec().clone(), store: s.clone() }))
+            .map(|s| {
+                (
+                    s.name().to_owned(),
+                    Opened {
+                        spec: s.spec().clone(),
+                        options: StoreOptions::default(),
+                        store: s.clone(),
+                    },
+                )
+            })
             .collect();
         let given = Given(stores.iter().map(|s| s.spec().clone()).collect());
-        StoreSet { source: Box::new(given), opened: Mutex::new(opened) }
+        StoreSet {
+            source: Box::new(given),
+            opened: Mutex::new(opened),
+        }
     }
 
     /// All store names, sorted.
@@ -57,12 +74,16 @@ impl StoreSet {
     /// The name that a store name in a type or in metadata stands for: `None` and `""` mean the default. An error for a
     /// name that is not configured.
     pub fn resolve_name(&self, name: Option<&str>) -> Result<String> {
-        self.resolve(name, false)
+        let name = self.resolve(name, false)?;
+        self.source.spec(&name)?;
+        Ok(name)
     }
 
     /// As [`StoreSet::resolve_name`], with the default of `<filepath@>`.
     pub fn resolve_filepath_name(&self, name: Option<&str>) -> Result<String> {
-        self.resolve(name, true)
+        let name = self.resolve(name, true)?;
+        self.source.spec(&name)?;
+        Ok(name)
     }
 
     /// A store for writing; `None` and `""` mean the default.
@@ -89,7 +110,9 @@ impl StoreSet {
         let mut done: Vec<(Arc<dyn Store>, Vec<PutOutcome>)> = Vec::new();
         for (name, members) in groups {
             let group: Vec<Put> = members.iter().map(|i| puts[*i].clone()).collect();
-            let result = self.opened(&name).and_then(|store| Ok((store.put_many(&group, progress)?, store)));
+            let result = self
+                .opened(&name)
+                .and_then(|store| Ok((store.put_many(&group, progress)?, store)));
             match result {
                 Ok((results, store)) => {
                     for (i, outcome) in members.into_iter().zip(&results) {
@@ -120,31 +143,32 @@ impl StoreSet {
     fn resolve(&self, name: Option<&str>, filepath: bool) -> Result<String> {
         match name.filter(|n| !n.is_empty()) {
             None => self.source.default_name(filepath),
-            Some(name) => {
-                let names = self.source.names();
-                if names.iter().any(|n| n == name) {
-                    return Ok(name.to_owned());
-                }
-                let error = Error::new(ErrorKind::Config, format!("there is no store named `{name}`")).store(name);
-                Err(match did_you_mean(name, names.iter().map(String::as_str)) {
-                    Some(hint) => error.hint(hint),
-                    None if names.is_empty() => error.hint("No store is configured; add one under `stores`."),
-                    None => error.hint(format!("Configured stores: {}.", names.join(", "))),
-                })
-            }
+            // Not looked up here: opening it says what is wrong, and names that are not listed may still be known
+            // (the store that a SQLite database has without configuration).
+            Some(name) => Ok(name.to_owned()),
         }
     }
 
     fn opened(&self, name: &str) -> Result<Arc<dyn Store>> {
         let spec = self.source.spec(name)?;
+        let options = self.source.options(name);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = opened.get(name) {
-            if known.spec == spec {
+            // What is in memory would be lost by opening anew.
+            if known.spec == spec && (known.options == options || spec.protocol == Protocol::Memory)
+            {
                 return Ok(known.store.clone());
             }
         }
-        let store = open(&spec, &self.source.options(name))?;
-        opened.insert(name.to_owned(), Opened { spec, store: store.clone() });
+        let store = open(&spec, &options)?;
+        opened.insert(
+            name.to_owned(),
+            Opened {
+                spec,
+                options,
+                store: store.clone(),
+            },
+        );
         Ok(store)
     }
 }
@@ -166,6 +190,35 @@ impl Stores for StoreSet {
     }
 }
 
+impl SpecSource for Config {
+    fn spec(&self, name: &str) -> Result<StoreSpec> {
+        StoreSpec::from_json(name, &self.store_spec(Some(name), false)?)
+    }
+
+    fn default_name(&self, filepath: bool) -> Result<String> {
+        self.resolve_store(None, filepath)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.store_names()
+    }
+
+    fn options(&self, name: &str) -> StoreOptions {
+        let deflate = self.get_str(&format!("lode.stores.{name}.blob_deflate"));
+        StoreOptions {
+            fsync: self.get_bool("lode.fsync"),
+            create_locations: self.get_bool("lode.create_locations"),
+            verify_reads: self.get_bool("lode.verify"),
+            workers: self
+                .get_i64("lode.workers")
+                .and_then(|n| usize::try_from(n).ok())
+                .unwrap_or(8)
+                .clamp(1, 64),
+            reference_deflate: deflate.as_deref() == Some("zlib6"),
+        }
+    }
+}
+
 /// Stores that were opened by the caller.
 #[derive(Debug)]
 struct Given(Vec<StoreSpec>);
@@ -173,12 +226,24 @@ struct Given(Vec<StoreSpec>);
 impl SpecSource for Given {
     fn spec(&self, name: &str) -> Result<StoreSpec> {
         let found = self.0.iter().find(|s| s.name == name);
-        found.cloned().ok_or_else(|| Error::new(ErrorKind::Config, format!("there is no store named `{name}`")))
+        found.cloned().ok_or_else(|| {
+            let error = Error::new(
+                ErrorKind::Config,
+                format!("there is no store named `{name}`"),
+            )
+            .store(name);
+            match did_you_mean(name, self.0.iter().map(|s| s.name.as_str())) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
     }
 
     fn default_name(&self, _filepath: bool) -> Result<String> {
         let first = self.0.first();
-        first.map(|s| s.name.clone()).ok_or_else(|| Error::new(ErrorKind::Config, "no store is configured"))
+        first
+            .map(|s| s.name.clone())
+            .ok_or_else(|| Error::new(ErrorKind::Config, "no store is configured"))
     }
 
     fn names(&self) -> Vec<String> {

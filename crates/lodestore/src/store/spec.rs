@@ -27,9 +27,15 @@ impl Protocol {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Protocol::File, Protocol::S3, Protocol::Gcs, Protocol::Azure, Protocol::Memory]
-            .into_iter()
-            .find(|p| p.as_str() == text)
+        [
+            Protocol::File,
+            Protocol::S3,
+            Protocol::Gcs,
+            Protocol::Azure,
+            Protocol::Memory,
+        ]
+        .into_iter()
+        .find(|p| p.as_str() == text)
     }
 
     fn required(self) -> &'static [&'static str] {
@@ -123,18 +129,30 @@ impl StoreSpec {
 
     /// A store in memory, for tests.
     pub fn memory(name: impl Into<String>) -> Self {
-        StoreSpec { protocol: Protocol::Memory, ..Self::file(name, "") }
+        StoreSpec {
+            protocol: Protocol::Memory,
+            ..Self::file(name, "")
+        }
     }
 
     /// Reads a configured specification. Errors ([`ErrorKind::Config`]) name the store and the key.
-    pub fn from_json(name: &str, keys: &serde_json::Map<String, serde_json::Value>) -> Result<Self> {
+    pub fn from_json(
+        name: &str,
+        keys: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self> {
         let reader = Reader { name, keys };
         let protocol = reader.protocol()?;
         reader.check_keys(protocol)?;
-        let mut spec = StoreSpec { protocol, ..Self::file(name, reader.text("location")?.unwrap_or_default()) };
+        let mut spec = StoreSpec {
+            protocol,
+            ..Self::file(name, reader.text("location")?.unwrap_or_default())
+        };
         spec.subfolding = reader.subfolding()?;
         spec.token_length = reader.token_length()?;
-        spec.partition = reader.text("partition_pattern")?.map(|p| pattern_names(&p)).unwrap_or_default();
+        spec.partition = reader
+            .text("partition_pattern")?
+            .map(|p| pattern_names(&p))
+            .unwrap_or_default();
         if let Some(prefix) = reader.prefix("hash_prefix")? {
             spec.hash_prefix = prefix;
         }
@@ -152,8 +170,15 @@ impl StoreSpec {
     }
 
     fn check_prefixes(&self) -> Result<()> {
-        let mut sections = vec![("hash_prefix", self.hash_prefix.as_str()), ("schema_prefix", &self.schema_prefix)];
-        sections.extend(self.filepath_prefix.as_deref().map(|p| ("filepath_prefix", p)));
+        let mut sections = vec![
+            ("hash_prefix", self.hash_prefix.as_str()),
+            ("schema_prefix", &self.schema_prefix),
+        ];
+        sections.extend(
+            self.filepath_prefix
+                .as_deref()
+                .map(|p| ("filepath_prefix", p)),
+        );
         sections.retain(|(_, p)| !p.is_empty());
         sections.push(("the reserved section", OWN_SECTION));
         for (i, (a_name, a)) in sections.iter().enumerate() {
@@ -174,7 +199,8 @@ impl StoreSpec {
 
 /// True if `path` is `section` or lies below it.
 pub(super) fn within(path: &str, section: &str) -> bool {
-    path.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(section)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 struct Reader<'a> {
@@ -184,12 +210,18 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn error(&self, message: impl std::fmt::Display) -> Error {
-        Error::new(ErrorKind::Config, format!("store `{}`: {message}", self.name)).store(self.name)
+        Error::new(
+            ErrorKind::Config,
+            format!("store `{}`: {message}", self.name),
+        )
+        .store(self.name)
     }
 
     fn protocol(&self) -> Result<Protocol> {
         let Some(text) = self.text("protocol")? else {
-            return Err(self.error("the key `protocol` is missing").hint("Known protocols: file, s3, gcs, azure."));
+            return Err(self
+                .error("the key `protocol` is missing")
+                .hint("Known protocols: file, s3, gcs, azure."));
         };
         Protocol::parse(&text.to_lowercase()).ok_or_else(|| {
             let error = self.error(format!("the protocol `{text}` is unknown"));
@@ -201,7 +233,13 @@ impl Reader<'_> {
     }
 
     fn check_keys(&self, protocol: Protocol) -> Result<()> {
-        let allowed = || COMMON.iter().chain(protocol.required()).chain(protocol.optional()).copied();
+        let allowed = || {
+            COMMON
+                .iter()
+                .chain(protocol.required())
+                .chain(protocol.optional())
+                .copied()
+        };
         let mut problems = Vec::new();
         let mut hints = Vec::new();
         for key in protocol.required() {
@@ -211,7 +249,10 @@ impl Reader<'_> {
         }
         for key in self.keys.keys() {
             if !allowed().any(|a| a == key) {
-                problems.push(format!("the key `{key}` is unknown for protocol `{}`", protocol.as_str()));
+                problems.push(format!(
+                    "the key `{key}` is unknown for protocol `{}`",
+                    protocol.as_str()
+                ));
                 hints.extend(did_you_mean(key, allowed()));
             }
         }
@@ -219,7 +260,11 @@ impl Reader<'_> {
             return Ok(());
         }
         let error = self.error(problems.join("; "));
-        Err(if hints.is_empty() { error } else { error.hint(hints.join(" ")) })
+        Err(if hints.is_empty() {
+            error
+        } else {
+            error.hint(hints.join(" "))
+        })
     }
 
     fn text(&self, key: &str) -> Result<Option<String>> {
@@ -231,7 +276,9 @@ impl Reader<'_> {
     }
 
     fn prefix(&self, key: &str) -> Result<Option<String>> {
-        let Some(text) = self.text(key)? else { return Ok(None) };
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
         let prefix = text.trim_matches('/').to_owned();
         if prefix.split('/').any(|p| p == ".." || p == ".") || prefix.contains('\0') {
             return Err(self.error(format!("`{key}` is no plain path: `{text}`")));
@@ -240,7 +287,11 @@ impl Reader<'_> {
     }
 
     fn subfolding(&self) -> Result<Vec<usize>> {
-        let wrong = || self.error("`subfolding` must be a list of positive whole numbers whose sum is at most 26");
+        let wrong = || {
+            self.error(
+                "`subfolding` must be a list of positive whole numbers whose sum is at most 26",
+            )
+        };
         let items = match self.keys.get("subfolding") {
             None | Some(serde_json::Value::Null) => return Ok(Vec::new()),
             Some(serde_json::Value::Array(items)) => items,
@@ -264,7 +315,9 @@ impl Reader<'_> {
             None | Some(serde_json::Value::Null) => Ok(8),
             Some(value) => match value.as_u64() {
                 Some(n @ 4..=16) => Ok(n as usize),
-                _ => Err(self.error(format!("`token_length` must be a whole number from 4 to 16, not {value}"))),
+                _ => Err(self.error(format!(
+                    "`token_length` must be a whole number from 4 to 16, not {value}"
+                ))),
             },
         }
     }
@@ -299,19 +352,34 @@ mod tests {
     #[test]
     fn defaults_are_applied_and_null_means_default() {
         let s = spec(serde_json::json!({"protocol": "file", "location": "", "hash_prefix": null, "stage": "x"})).unwrap();
-        assert_eq!((&*s.hash_prefix, &*s.schema_prefix, s.token_length), ("_hash", "_schema", 8));
+        assert_eq!(
+            (&*s.hash_prefix, &*s.schema_prefix, s.token_length),
+            ("_hash", "_schema", 8)
+        );
         let s = spec(serde_json::json!({"protocol": "file", "location": "/d", "hash_prefix": "/h2/", "schema_prefix": "",
             "subfolding": [2, 2], "partition_pattern": "x/{k_date}-{k_str}/{}/plain", "token_length": 4,
             "filepath_prefix": "raw/"}))
         .unwrap();
-        assert_eq!((&*s.hash_prefix, &*s.schema_prefix, s.filepath_prefix.as_deref()), ("h2", "", Some("raw")));
-        assert_eq!((s.subfolding, s.partition, s.token_length), (vec![2, 2], vec!["k_date".into(), "k_str".into()], 4));
+        assert_eq!(
+            (
+                &*s.hash_prefix,
+                &*s.schema_prefix,
+                s.filepath_prefix.as_deref()
+            ),
+            ("h2", "", Some("raw"))
+        );
+        assert_eq!(
+            (s.subfolding, s.partition, s.token_length),
+            (vec![2, 2], vec!["k_date".into(), "k_str".into()], 4)
+        );
     }
 
     #[test]
     fn cloud_keys_are_kept_but_not_shown() {
-        let s = spec(serde_json::json!({"protocol": "s3", "endpoint": "e", "bucket": "b", "location": "l",
-            "secret_key": "hush"}))
+        let s = spec(
+            serde_json::json!({"protocol": "s3", "endpoint": "e", "bucket": "b", "location": "l",
+            "secret_key": "hush"}),
+        )
         .unwrap();
         assert_eq!(s.connection["secret_key"], "hush");
         assert!(!format!("{s:?}").contains("hush"));

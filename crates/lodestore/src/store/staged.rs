@@ -23,9 +23,20 @@ pub struct StagedObject {
 
 impl StagedObject {
     /// Chooses the path. `ext` as the user gave it; empty means none.
-    pub fn new(store: Arc<dyn Store>, schema: &str, table: &str, key: &Row, attribute: &str, ext: &str) -> Result<Self> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        schema: &str,
+        table: &str,
+        key: &Row,
+        attribute: &str,
+        ext: &str,
+    ) -> Result<Self> {
         let path = store.schema_path(schema, table, key, attribute, ext)?;
-        Ok(StagedObject { store, path, ext: Some(ext.to_owned()).filter(|e| !e.is_empty()) })
+        Ok(StagedObject {
+            store,
+            path,
+            ext: Some(ext.to_owned()).filter(|e| !e.is_empty()),
+        })
     }
 
     /// Path in the store.
@@ -69,7 +80,11 @@ impl StagedObject {
 
     /// Deletes everything below a folder of the folder (`""`: all). Returns the number of files.
     pub fn delete_below(&self, relative: &str) -> Result<u64> {
-        let prefix = if relative.trim_matches('/').is_empty() { self.path.clone() } else { self.below(relative)? };
+        let prefix = if relative.trim_matches('/').is_empty() {
+            self.path.clone()
+        } else {
+            self.below(relative)?
+        };
         self.store.delete_prefix(&prefix)
     }
 
@@ -98,7 +113,11 @@ impl StagedObject {
         outcome
     }
 
-    fn seal(&self, head: &crate::codec::ObjectMeta, progress: &dyn Progress) -> Result<serde_json::Value> {
+    fn seal(
+        &self,
+        head: &crate::codec::ObjectMeta,
+        progress: &dyn Progress,
+    ) -> Result<serde_json::Value> {
         let reader: &dyn ObjectReader = &*self.store;
         let (size, hash, item_count) = if head.is_dir {
             let mut entries = Vec::new();
@@ -107,11 +126,17 @@ impl StagedObject {
                     return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
                 }
                 let hash = hash_object(reader, &format!("{}/{path}", self.path))?;
-                entries.push(ManifestEntry { path, size, hash: Some(hash) });
+                entries.push(ManifestEntry {
+                    path,
+                    size,
+                    hash: Some(hash),
+                });
                 progress.advance(1);
             }
             if entries.is_empty() {
-                return Err(Error::invalid("nothing was written to the staged object").path(&self.path));
+                return Err(
+                    Error::invalid("nothing was written to the staged object").path(&self.path)
+                );
             }
             let manifest = Manifest::new(entries);
             // Files first, manifest last: a folder with a manifest is complete.
@@ -125,15 +150,17 @@ impl StagedObject {
             self.store.sync(&self.path)?;
             (head.size, Some(hash), None)
         };
-        Ok(crate::codec::ObjectCodec::metadata(crate::codec::ObjectFacts {
-            path: &self.path,
-            store: self.store.name(),
-            size,
-            ext: self.ext.as_deref(),
-            is_dir: head.is_dir,
-            item_count,
-            hash: hash.as_deref(),
-        }))
+        Ok(crate::codec::ObjectCodec::metadata(
+            crate::codec::ObjectFacts {
+                path: &self.path,
+                store: self.store.name(),
+                size,
+                ext: self.ext.as_deref(),
+                is_dir: head.is_dir,
+                item_count,
+                hash: hash.as_deref(),
+            },
+        ))
     }
 
     /// Removes what was written, with the manifest. Nothing else can be at or below the path.

@@ -2,6 +2,9 @@
 
 use crate::error::{Error, ErrorKind};
 
+/// The result of reading a part of a line.
+pub(super) type Read<T> = Result<T, Fault>;
+
 /// A finding on one line. `start..end` are byte offsets into the text that was being read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {

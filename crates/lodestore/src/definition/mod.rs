@@ -12,12 +12,17 @@ mod names;
 mod parse;
 mod render;
 mod scan;
+mod target;
 mod types;
 
 pub use names::{SchemaName, TableName, Tier, class_to_table, table_to_class};
 pub use parse::{
     AttributeLine, Default, ForeignKeyLine, IndexLine, Item, ItemKind, Section, TableDefinition,
-    Target, parse,
+    parse,
 };
 pub use render::DescribeLine;
+pub use target::Target;
 pub use types::{CodecSpec, CoreType, Marker, NativeKind, NativeType, StorageType, Type};
+
+#[cfg(test)]
+mod tests;

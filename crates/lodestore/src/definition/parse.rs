@@ -1,8 +1,9 @@
 //! Definition text → items (spec: definition §2). Purely syntactic; errors show the line and a caret.
 
 use super::check::truth;
-use super::fault::Fault;
+use super::fault::{Fault, Read};
 use super::scan::{find_outside, find_outside_quotes, split_list, trimmed, unquote_sql};
+use super::target::{Target, read_target};
 use super::types::parse_type;
 use super::{CoreType, Type};
 use crate::error::{Result, did_you_mean};
@@ -85,16 +86,6 @@ pub struct ForeignKeyLine {
     pub target: Option<Target>,
 }
 
-/// `Name.Part.proj(new='old')`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Dotted name of a class (`Session.Trial`, `lab.Subject`), or the unquoted full name of a table
-    /// (`lab.#species`, from `"lab"."#species"` as `describe` prints it).
-    pub name: String,
-    /// (new, old) renames.
-    pub renames: Vec<(String, String)>,
-}
-
 /// An index line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexLine {
@@ -150,23 +141,6 @@ pub fn parse(text: &str) -> Result<TableDefinition> {
     }
     Ok(definition)
 }
-
-impl Target {
-    /// Reads a target by the grammar of the language: `Name`, `Name.Part`, `Name()`, `Name.proj(new='old')`, or a quoted
-    /// full table name. Error kind `Definition`.
-    pub fn parse(text: &str) -> Result<Target> {
-        read_target(text.trim()).map_err(|fault| {
-            let message = format!(
-                "`{}` is not a table or a projection of one: {}",
-                text.trim(),
-                fault.message
-            );
-            Fault { message, ..fault }.into_plain()
-        })
-    }
-}
-
-type Read<T> = std::result::Result<T, Fault>;
 
 fn table_comment(comment: &str) -> Read<String> {
     if comment.starts_with(':') {
@@ -252,172 +226,6 @@ fn foreign_key(line: &str, arrow: usize, section: Section) -> Read<ForeignKeyLin
         target_text: target_text.to_owned(),
         target,
     })
-}
-
-/// Reads a target. What does not follow the grammar may still mean something to the Python layer.
-fn read_target(text: &str) -> Read<Target> {
-    let mut cursor = Cursor { text, at: 0 };
-    let name = cursor.table_name()?;
-    if cursor.eat('(') {
-        cursor.expect(')')?;
-    }
-    let mut renames = Vec::new();
-    if cursor.eat('.') {
-        let place = cursor.at;
-        if cursor.word() != "proj" {
-            return Err(Fault::at(place, text.len(), "only `.proj(…)` may follow"));
-        }
-        cursor.expect('(')?;
-        while !cursor.eat(')') {
-            match cursor.quoted() {
-                // A name that is kept changes nothing: the whole primary key is always referenced.
-                Some(_) => {}
-                None => {
-                    let place = cursor.at;
-                    let new = cursor.word();
-                    if new.is_empty() {
-                        return Err(Fault::at(place, text.len(), "expected `new='old'`"));
-                    }
-                    cursor.expect('=')?;
-                    let place = cursor.at;
-                    let old = cursor.quoted().filter(|old| !old.is_empty());
-                    let old = old.ok_or_else(|| {
-                        Fault::at(place, text.len(), "expected the old name in quotes")
-                    })?;
-                    renames.push((new.to_owned(), old.to_owned()));
-                }
-            }
-            if !cursor.eat(',') {
-                cursor.expect(')')?;
-                break;
-            }
-        }
-    }
-    cursor.blanks();
-    if cursor.at < text.len() {
-        return Err(Fault::at(
-            cursor.at,
-            text.len(),
-            format!("unexpected `{}`", &text[cursor.at..]),
-        ));
-    }
-    Ok(Target { name, renames })
-}
-
-/// True for `Name.Name.name`, each an identifier.
-pub(super) fn is_dotted_name(name: &str) -> bool {
-    name.split('.').all(|word| {
-        word.starts_with(|c: char| c.is_alphabetic() || c == '_')
-            && word.chars().all(|c| c.is_alphanumeric() || c == '_')
-    })
-}
-
-/// A place in a target text. White space is free between tokens.
-struct Cursor<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn blanks(&mut self) {
-        let rest = &self.text[self.at..];
-        self.at += rest.len() - rest.trim_start().len();
-    }
-
-    fn eat(&mut self, wanted: char) -> bool {
-        self.blanks();
-        let found = self.text[self.at..].starts_with(wanted);
-        if found {
-            self.at += wanted.len_utf8();
-        }
-        found
-    }
-
-    fn expect(&mut self, wanted: char) -> Read<()> {
-        if self.eat(wanted) {
-            Ok(())
-        } else {
-            Err(Fault::at(
-                self.at,
-                self.text.len(),
-                format!("expected `{wanted}`"),
-            ))
-        }
-    }
-
-    /// An identifier; empty if there is none.
-    fn word(&mut self) -> &'a str {
-        self.blanks();
-        let rest = &self.text[self.at..];
-        let end = rest
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
-        let word = if rest.starts_with(|c: char| c.is_numeric()) {
-            ""
-        } else {
-            &rest[..end]
-        };
-        self.at += word.len();
-        word
-    }
-
-    fn quoted(&mut self) -> Option<&'a str> {
-        self.quoted_by(&['"', '\''])
-    }
-
-    fn quoted_by(&mut self, quotes: &[char]) -> Option<&'a str> {
-        self.blanks();
-        let rest = &self.text[self.at..];
-        let quote = rest.chars().next().filter(|c| quotes.contains(c))?;
-        let length = rest[1..].find(quote)?;
-        self.at += length + 2;
-        Some(&rest[1..=length])
-    }
-
-    /// A dotted name up to, not including, `.proj(`; or a quoted full name.
-    fn table_name(&mut self) -> Read<String> {
-        let table_quotes = ['"', '`'];
-        if let Some(first) = self.quoted_by(&table_quotes) {
-            let name = if self.eat('.') {
-                let second = self.quoted_by(&table_quotes);
-                let second = second.ok_or_else(|| {
-                    Fault::at(self.at, self.text.len(), "expected a quoted table name")
-                })?;
-                format!("{first}.{second}")
-            } else {
-                first.to_owned()
-            };
-            return match super::TableName::parse(&name) {
-                Ok(table) => Ok(table.to_string()),
-                Err(e) => Err(Fault::at(0, self.at, e.message())),
-            };
-        }
-        let mut name = String::new();
-        loop {
-            let place = self.at;
-            let word = self.word();
-            if word.is_empty() {
-                return Err(Fault::at(
-                    place,
-                    self.text.len(),
-                    "expected the name of a table",
-                ));
-            }
-            name.push_str(word);
-            let after = self.at;
-            if !self.eat('.') {
-                return Ok(name);
-            }
-            // `.proj(` belongs to what follows the name.
-            let before_next = self.at;
-            if self.word() == "proj" && self.eat('(') {
-                self.at = after;
-                return Ok(name);
-            }
-            self.at = before_next;
-            name.push('.');
-        }
-    }
 }
 
 /// `[unique] index ( … )`, optionally followed by a comment; nothing if the line is not an index.

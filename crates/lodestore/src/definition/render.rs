@@ -198,14 +198,3 @@ impl fmt::Display for TableDefinition {
         Ok(())
     }
 }
-
-impl super::Target {
-    /// The name as it can be written in a definition: class names as they are, stored names quoted.
-    pub(super) fn spelled(&self) -> String {
-        if super::parse::is_dotted_name(&self.name) {
-            self.name.clone()
-        } else {
-            format!("\"{}\"", self.name)
-        }
-    }
-}

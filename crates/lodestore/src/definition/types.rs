@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::fault::Fault;
+use super::fault::{Fault, Read};
 use super::scan::{find_outside_quotes, quote_sql, split_list, trimmed, unquote_sql};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 
@@ -302,7 +302,7 @@ const KEYWORDS: [&str; 38] = [
 const CODECS: [&str; 6] = ["blob", "npy", "attach", "object", "hash", "filepath"];
 
 /// Reads a type; places are relative to `text`, which is trimmed and not empty.
-pub(super) fn parse_type(text: &str) -> std::result::Result<Type, Fault> {
+pub(super) fn parse_type(text: &str) -> Read<Type> {
     if let Some(rest) = text.strip_prefix('<') {
         let Some(close) = rest.find('>') else {
             return Err(Fault::at(
@@ -328,7 +328,7 @@ pub(super) fn parse_type(text: &str) -> std::result::Result<Type, Fault> {
 }
 
 /// Reads what stands between `<` and `>`.
-fn parse_codec(inner: &str) -> std::result::Result<CodecSpec, Fault> {
+fn parse_codec(inner: &str) -> Read<CodecSpec> {
     let (name, store) = match inner.split_once('@') {
         Some((name, store)) => (name.trim(), Some(store.trim())),
         None => (inner.trim(), None),
@@ -350,6 +350,14 @@ fn parse_codec(inner: &str) -> std::result::Result<CodecSpec, Fault> {
             ));
         }
     }
+    if inner.ends_with('-') {
+        // `->` would make the line a foreign key.
+        return Err(Fault::at(
+            0,
+            inner.len(),
+            format!("`{inner}` ends with `-`"),
+        ));
+    }
     Ok(CodecSpec {
         name: name.to_owned(),
         store: store.map(str::to_owned),
@@ -369,7 +377,7 @@ struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    fn new(text: &'a str) -> std::result::Result<Self, Fault> {
+    fn new(text: &'a str) -> Read<Self> {
         let end = text
             .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .unwrap_or(text.len());
@@ -412,7 +420,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    fn read(self) -> std::result::Result<Type, Fault> {
+    fn read(self) -> Read<Type> {
         if let Some(core) = self.core()? {
             return Ok(Type::Core(core));
         }
@@ -447,7 +455,7 @@ impl<'a> Words<'a> {
     }
 
     /// The core type, if the keyword and the arguments are those of one.
-    fn core(&self) -> std::result::Result<Option<CoreType>, Fault> {
+    fn core(&self) -> Read<Option<CoreType>> {
         let plain =
             match self.keyword.as_str() {
                 "int8" => CoreType::Int8,
@@ -528,7 +536,7 @@ impl<'a> Words<'a> {
         Ok(Some(plain))
     }
 
-    fn enum_values(&self) -> std::result::Result<Vec<String>, Fault> {
+    fn enum_values(&self) -> Read<Vec<String>> {
         let example = "enum('left','right')";
         let Some((at, args)) = self.args.filter(|(_, a)| !a.trim().is_empty()) else {
             return Err(self.bad_args("`enum` needs its values", example));
@@ -561,7 +569,7 @@ impl<'a> Words<'a> {
     }
 
     /// The native kind, if the keyword is that of one.
-    fn native(&self) -> std::result::Result<Option<NativeKind>, Fault> {
+    fn native(&self) -> Read<Option<NativeKind>> {
         let keyword = self.keyword.as_str();
         let kind = match keyword {
             "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
@@ -668,7 +676,7 @@ impl<'a> Words<'a> {
         self.rest.iter().map(String::as_str).collect()
     }
 
-    fn no_modifiers(&self) -> std::result::Result<(), Fault> {
+    fn no_modifiers(&self) -> Read<()> {
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -712,10 +720,7 @@ impl<'a> Words<'a> {
     }
 
     /// The arguments as whole numbers, so many as `count` allows.
-    fn numbers(
-        &self,
-        count: std::ops::RangeInclusive<usize>,
-    ) -> std::result::Result<Vec<u32>, Fault> {
+    fn numbers(&self, count: std::ops::RangeInclusive<usize>) -> Read<Vec<u32>> {
         let Some((at, args)) = self.args else {
             return Ok(Vec::new());
         };
@@ -750,7 +755,7 @@ impl<'a> Words<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use proptest::prelude::*;
 
@@ -1042,7 +1047,10 @@ mod tests {
             prop::collection::hash_set("[^\\p{C}]{0,6}", 1..5)
                 .prop_map(|values| Type::Core(CoreType::Enum(values.into_iter().collect()))),
             native.prop_map(|text| Type::parse(text).unwrap()),
-            ("[a-z]{1,8}", prop::option::of("[a-z0-9_-]{0,8}"))
+            (
+                "[a-z]{1,8}",
+                prop::option::of("([a-z0-9_-]{0,7}[a-z0-9_])?")
+            )
                 .prop_map(|(name, store)| Type::Codec(CodecSpec { name, store })),
         ]
     }

@@ -1,0 +1,199 @@
+//! What users hand to `insert`: rows of any shape, converted in bulk.
+//!
+//! Fifty thousand small rows are common, so the usual case is made short: dicts that all have the same key objects in
+//! the same order cost one pointer comparison a key, and no hashing.
+
+use std::sync::Arc;
+
+use lodestore::schema::Heading;
+use lodestore::{Error, ErrorKind, Row, Value};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping, PyString};
+
+use super::Lazy;
+use super::from_py::{Mode, from_py, mode_of_attribute};
+use crate::error::{raise, to_pyerr};
+
+/// The attributes of the table that rows are meant for, and how their values are converted.
+pub(crate) struct Columns {
+    names: Vec<Arc<str>>,
+    modes: Vec<Mode>,
+}
+
+impl Columns {
+    /// From a table's heading.
+    pub(crate) fn of(heading: &Heading) -> Self {
+        let (names, modes) =
+            heading.attributes.iter().map(|(name, attribute)| (name.clone(), mode_of_attribute(attribute))).unzip();
+        Columns { names, modes }
+    }
+
+    fn find(&self, name: &str) -> (Arc<str>, Mode) {
+        match self.names.iter().position(|n| **n == *name) {
+            Some(i) => (self.names[i].clone(), self.modes[i]),
+            // Unknown names pass through: the engine decides whether they are an error.
+            None => (Arc::from(name), Mode::Column),
+        }
+    }
+}
+
+/// The keys of the last dict seen, and a row with these names to copy.
+struct Layout {
+    keys: Vec<Py<PyAny>>,
+    modes: Vec<Mode>,
+    template: Row,
+}
+
+/// Converts rows: an iterable of mappings, `numpy.void` records or positional sequences.
+///
+/// # Errors
+/// `DataJointError` if `rows` is a single mapping or text, or a row is none of these or has the wrong length; what the
+/// iterable or a value's conversion raises.
+pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResult<Vec<Row>> {
+    let py = rows.py();
+    if rows.is_instance_of::<PyDict>() || rows.is_instance_of::<PyString>() {
+        return Err(to_pyerr(
+            Error::invalid(format!("insert takes an iterable of rows, not one {}", rows.get_type().name()?))
+                .hint("Use insert1 for a single row."),
+        ));
+    }
+    let mut converted = Vec::with_capacity(rows.len().unwrap_or(0));
+    let mut layout = None;
+    let iterator = rows.try_iter().map_err(|_| {
+        raise(format!("insert takes an iterable of rows, not {}", rows.get_type().name().map_or_else(|_| "this".into(), |n| n.to_string())))
+    })?;
+    for (index, row) in iterator.enumerate() {
+        let row = row?;
+        let one = match row.cast_exact::<PyDict>() {
+            Ok(dict) => dict_row(dict, columns, &mut layout),
+            Err(_) => row_from_py(&row, columns),
+        };
+        converted.push(one.map_err(|e| noted(py, e, index))?);
+    }
+    Ok(converted)
+}
+
+/// Converts one row.
+pub(crate) fn row_from_py(row: &Bound<'_, PyAny>, columns: &Columns) -> PyResult<Row> {
+    static VOID: Lazy = Lazy::new("numpy", "void");
+    static SEQUENCE: Lazy = Lazy::new("collections.abc", "Sequence");
+    static NDARRAY: Lazy = Lazy::new("numpy", "ndarray");
+    let py = row.py();
+    if let Ok(dict) = row.cast_exact::<PyDict>() {
+        return dict_row(dict, columns, &mut None);
+    }
+    if let Ok(mapping) = row.cast::<PyMapping>() {
+        return pairs(mapping.items()?.iter().map(|pair| Ok((pair.get_item(0)?, pair.get_item(1)?))), columns);
+    }
+    if row.is_instance(VOID.get(py)?)? {
+        let names = row.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "names"))?;
+        if !names.is_none() {
+            return pairs(
+                names.try_iter()?.map(|name| {
+                    let name = name?;
+                    let value = row.get_item(&name)?;
+                    Ok((name, value))
+                }),
+                columns,
+            );
+        }
+    }
+    let positional =
+        !row.is_instance_of::<PyString>() && (row.is_instance(SEQUENCE.get(py)?)? || row.is_instance(NDARRAY.get(py)?)?);
+    if !positional {
+        return Err(to_pyerr(
+            Error::invalid(format!("a row cannot be of type {}", row.get_type().name()?))
+                .hint("Give a dict, a numpy record, or a sequence with one value per attribute."),
+        ));
+    }
+    if row.len()? != columns.names.len() {
+        return Err(to_pyerr(
+            Error::invalid(format!(
+                "a positional row has {} values but the table has {} attributes",
+                row.len()?,
+                columns.names.len()
+            ))
+            .hint(format!("In order: {}. Give a dict to leave some out.", columns.names.join(", "))),
+        ));
+    }
+    let mut out = Row::new();
+    for ((name, mode), value) in columns.names.iter().zip(&columns.modes).zip(row.try_iter()?) {
+        out.0.insert(name.clone(), from_py(&value?, *mode)?);
+    }
+    Ok(out)
+}
+
+fn pairs<'py>(
+    items: impl Iterator<Item = PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>>,
+    columns: &Columns,
+) -> PyResult<Row> {
+    let mut row = Row::new();
+    for item in items {
+        let (name, value) = item?;
+        let (name, mode) = columns.find(key_text(&name)?.to_str()?);
+        row.0.insert(name, from_py(&value, mode)?);
+    }
+    Ok(row)
+}
+
+fn key_text<'a, 'py>(key: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyString>> {
+    key.cast::<PyString>().map_err(|_| {
+        to_pyerr(Error::new(ErrorKind::UnknownKey, format!("attribute names are text, not {}", key.repr().map_or_else(|_| "this".into(), |r| r.to_string()))))
+    })
+}
+
+fn dict_row(
+    dict: &Bound<'_, PyDict>,
+    columns: &Columns,
+    layout: &mut Option<Layout>,
+) -> PyResult<Row> {
+    if let Some(known) = layout.as_ref()
+        && known.keys.len() == dict.len()
+        && let Some(row) = same_layout(dict, known)?
+    {
+        return Ok(row);
+    }
+    let mut template = Row::new();
+    let mut values = Vec::with_capacity(dict.len());
+    let mut keys = Vec::with_capacity(dict.len());
+    let mut modes = Vec::with_capacity(dict.len());
+    for (key, value) in dict {
+        let (name, mode) = columns.find(key_text(&key)?.to_str()?);
+        values.push(from_py(&value, mode)?);
+        template.0.insert(name, Value::Null);
+        keys.push(key.unbind());
+        modes.push(mode);
+    }
+    let mut row = template.clone();
+    for (slot, value) in row.0.values_mut().zip(values) {
+        *slot = value;
+    }
+    *layout = Some(Layout { keys, modes, template });
+    Ok(row)
+}
+
+/// The row, if the dict has exactly the key objects of the layout in the same order.
+fn same_layout(dict: &Bound<'_, PyDict>, layout: &Layout) -> PyResult<Option<Row>> {
+    let mut row = layout.template.clone();
+    let mut slots = row.0.values_mut();
+    for (i, (key, value)) in dict.iter().enumerate() {
+        let (Some(slot), Some(known)) = (slots.next(), layout.keys.get(i)) else { return Ok(None) };
+        if key.as_ptr() != known.as_ptr() {
+            return Ok(None);
+        }
+        *slot = from_py(&value, layout.modes[i])?;
+    }
+    Ok(Some(row))
+}
+
+/// Says which row of a batch an exception is about, where Python has a place for it.
+fn noted(py: Python<'_>, error: PyErr, index: usize) -> PyErr {
+    let value = error.value(py);
+    if value.hasattr(intern!(py, "row")).unwrap_or(false) {
+        let _ = value.setattr(intern!(py, "row"), index);
+    }
+    // `add_note` exists since Python 3.11.
+    let _ = value.call_method1(intern!(py, "add_note"), (format!("in row {index} of the rows to insert"),));
+    error
+}

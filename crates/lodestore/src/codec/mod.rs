@@ -8,6 +8,7 @@
 //! Spec: codecs.md.
 
 mod attach;
+pub mod blob;
 mod filepath;
 mod hash;
 mod manifest;
@@ -20,6 +21,7 @@ mod reader;
 mod registry;
 
 pub use attach::AttachCodec;
+pub use blob::BlobCodec;
 pub use filepath::FilepathCodec;
 pub use hash::{ContentHasher, HashCodec, content_hash};
 pub use manifest::{Manifest, ManifestEntry, manifest_path, walk_folder};

@@ -124,8 +124,9 @@ pub struct Registry {
 impl Registry {
     /// Only the built-in codecs: `attach`, `blob`, `filepath`, `hash`, `npy`, `object`.
     pub fn builtin() -> Self {
-        let codecs: [Arc<dyn Codec>; 5] = [
+        let codecs: [Arc<dyn Codec>; 6] = [
             Arc::new(AttachCodec),
+            Arc::new(super::BlobCodec),
             Arc::new(FilepathCodec),
             Arc::new(HashCodec),
             Arc::new(NpyCodec),

@@ -11,13 +11,15 @@
 mod array;
 mod batch;
 mod dtype;
+mod dtype_text;
 mod json;
+mod literal;
 pub mod npy;
 mod row;
 
-pub use array::{Array, Elements};
+pub use array::{Array, Elements, Order, contiguous_strides, element_count};
 pub use batch::{Batch, Column, ColumnBuilder, ColumnKind};
-pub use dtype::{ByteOrder, DType, Field, Kind, TimeUnit};
+pub use dtype::{ByteOrder, DType, Element, Field, Kind, TimeUnit};
 pub use json::Json;
 pub use row::{Row, RowBuilder};
 
@@ -67,7 +69,8 @@ pub enum Value {
     BigInt(Vec<u8>),
     /// A complex number: real, imaginary.
     Complex(f64, f64),
-    /// An n-dimensional array; a NumPy scalar is a 0-d array.
+    /// An n-dimensional array. A 0-d array of numbers, truth values or dates is a NumPy scalar; a 0-d array of text
+    /// or objects is a 0-d array.
     Array(Array),
     /// A record array (NumPy structured dtype): names and one array (or nested `Records`) per field, all of `shape`.
     Records {
@@ -98,7 +101,7 @@ pub enum Value {
     Tuple(Vec<Value>),
     /// A list.
     List(Vec<Value>),
-    /// A set.
+    /// A set; a frozenset where it is a dictionary's key or an item of another set.
     Set(Vec<Value>),
     /// A mapping in insertion order; keys need not be text.
     Map(Vec<(Value, Value)>),
@@ -168,6 +171,100 @@ impl Value {
         }
     }
 
+    /// True if both hold the same value of the same type, bit for bit: NaN equals itself, `-0.0` differs from `0.0`,
+    /// arrays agree in element type and shape whatever their layout. Sets compare without order. Foreign values are
+    /// the same if they are one object.
+    pub fn same(&self, other: &Value) -> bool {
+        use Value as V;
+        let all = |a: &[Value], b: &[Value]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b));
+        match (self, other) {
+            (V::Null, V::Null) => true,
+            (V::Bool(a), V::Bool(b)) => a == b,
+            (V::Int(a), V::Int(b)) => a == b,
+            (V::BigInt(_) | V::Int(_), V::BigInt(_) | V::Int(_)) => self.int_bytes() == other.int_bytes(),
+            (V::Float(a), V::Float(b)) => a.to_bits() == b.to_bits(),
+            (V::Complex(a, b), V::Complex(c, d)) => a.to_bits() == c.to_bits() && b.to_bits() == d.to_bits(),
+            (V::Text(a), V::Text(b)) | (V::Decimal(a), V::Decimal(b)) => a == b,
+            (V::Bytes(a), V::Bytes(b)) => a == b,
+            (V::Date(a), V::Date(b)) => a == b,
+            (V::Time(a), V::Time(b)) => a == b,
+            (V::DateTime(a), V::DateTime(b)) => a == b,
+            (V::Uuid(a), V::Uuid(b)) => a == b,
+            (V::Json(a), V::Json(b)) => a == b,
+            (V::Array(a), V::Array(b)) => a.same(b),
+            (V::Records { shape: s, fields: f }, V::Records { shape: t, fields: g }) => {
+                s == t && f.len() == g.len() && f.iter().zip(g).all(|((n, v), (m, w))| n == m && v.same(w))
+            }
+            (V::Cell { shape: s, items: a }, V::Cell { shape: t, items: b }) => s == t && all(a, b),
+            (
+                V::Struct { shape: s, names: n, elements: a },
+                V::Struct { shape: t, names: m, elements: b },
+            ) => s == t && n == m && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| all(a, b)),
+            (V::Sparse(a), V::Sparse(b)) => {
+                (a.rows, a.cols) == (b.rows, b.cols)
+                    && a.column_starts == b.column_starts
+                    && a.row_indices == b.row_indices
+                    && a.data.same(&b.data)
+            }
+            (V::Tuple(a), V::Tuple(b)) | (V::List(a), V::List(b)) => all(a, b),
+            (V::Set(a), V::Set(b)) => {
+                let mut left: Vec<&Value> = b.iter().collect();
+                a.len() == b.len()
+                    && a.iter().all(|v| match left.iter().position(|w| v.same(w)) {
+                        Some(i) => {
+                            left.swap_remove(i);
+                            true
+                        }
+                        None => false,
+                    })
+            }
+            (V::Map(a), V::Map(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|((k, v), (l, w))| k.same(l) && v.same(w))
+            }
+            (V::Path(a), V::Path(b)) => a == b,
+            (V::Foreign(a), V::Foreign(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// An integer of any size from little-endian two's complement; `Int` if it fits 64 bits.
+    pub fn from_int_bytes(bytes: &[u8]) -> Value {
+        let bytes = trim_int(bytes);
+        if bytes.len() > 8 {
+            return Value::BigInt(bytes.to_vec());
+        }
+        let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
+        let mut buffer = [if negative { 0xff } else { 0 }; 8];
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Value::Int(i64::from_le_bytes(buffer))
+    }
+
+    /// The shortest little-endian two's complement of an integer.
+    pub fn int_bytes(&self) -> Option<Vec<u8>> {
+        match self {
+            Value::Int(v) => Some(trim_int(&v.to_le_bytes()).to_vec()),
+            Value::BigInt(bytes) if bytes.is_empty() => Some(vec![0]),
+            Value::BigInt(bytes) => Some(trim_int(bytes).to_vec()),
+            _ => None,
+        }
+    }
+
+    /// The text of a [`Value::Text`].
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number of a [`Value::Int`].
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Value::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// Downcasts a foreign value.
     pub fn foreign<T: 'static>(&self) -> Option<&T> {
         match self {
@@ -175,6 +272,16 @@ impl Value {
             _ => None,
         }
     }
+}
+
+/// Drops the high bytes of a little-endian two's complement that say no more than the sign below them.
+fn trim_int(bytes: &[u8]) -> &[u8] {
+    let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+    let mut len = bytes.len();
+    while len > 1 && bytes[len - 1] == fill && (bytes[len - 2] ^ fill) & 0x80 == 0 {
+        len -= 1;
+    }
+    &bytes[..len]
 }
 
 macro_rules! value_from {

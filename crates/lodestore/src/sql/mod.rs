@@ -6,6 +6,7 @@
 
 mod backend;
 mod catalog;
+pub(crate) mod convert;
 mod dialect;
 pub mod sqlite;
 

@@ -1,7 +1,10 @@
 //! The text side of SQLite.
 
+use std::borrow::Cow;
+
+use super::{bind, ddl, translate};
 use crate::definition::StorageType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sql::{BackendKind, Dialect, JsonStep, Statement, TableSpec};
 use crate::value::Value;
 
@@ -40,16 +43,16 @@ impl Dialect for SqliteDialect {
         63
     }
 
-    fn create_lineage_table(&self, _schema: &str) -> Result<Vec<Statement>> {
-        Err(Error::unsupported("being written"))
+    fn create_lineage_table(&self, schema: &str) -> Result<Vec<Statement>> {
+        Ok(vec![ddl::lineage_table(self, schema)])
     }
 
-    fn stored(&self, _storage: &StorageType, _value: &Value) -> Result<Value> {
-        Err(Error::unsupported("being written"))
+    fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value> {
+        bind::stored(storage, value).map(Cow::into_owned)
     }
 
-    fn create_table(&self, _table: &TableSpec) -> Result<Vec<Statement>> {
-        Err(Error::unsupported("being written"))
+    fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>> {
+        ddl::create_table(self, table)
     }
 
     fn parenthesised_union(&self) -> bool {
@@ -65,11 +68,11 @@ impl Dialect for SqliteDialect {
         }
     }
 
-    fn json_path(&self, _column: &str, _path: &[JsonStep], _cast: Option<&str>) -> Result<String> {
-        Err(Error::unsupported("being written"))
+    fn json_path(&self, column: &str, path: &[JsonStep], cast: Option<&str>) -> Result<String> {
+        translate::json_path(column, path, cast)
     }
 
-    fn translate(&self, _sql: &str, _is_attribute: &dyn Fn(&str) -> bool) -> Result<String> {
-        Err(Error::unsupported("being written"))
+    fn translate(&self, sql: &str, is_attribute: &dyn Fn(&str) -> bool) -> Result<String> {
+        translate::translate(self, sql, is_attribute)
     }
 }

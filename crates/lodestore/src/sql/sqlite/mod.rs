@@ -7,6 +7,16 @@
 //! `bind` (values into statements), `errors` (driver errors into kinds), `functions` (what MySQL and PostgreSQL users
 //! expect to find), `catalog` (what is there), `ddl`, `translate`.
 
+mod bind;
+mod catalog;
+mod connection;
+mod ddl;
+mod decode;
 mod dialect;
+mod errors;
+mod functions;
+mod insert;
+mod translate;
 
+pub use connection::{Sqlite, SqliteOptions};
 pub use dialect::SqliteDialect;

@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn texts_numbers_and_deviations() {
         assert_eq!(one::<String>("LEFT('Grüße', 3) || RIGHT('Grüße', 2)"), "Grüße");
-        assert_eq!(one::<i64>("GREATEST(1, NULL, 3) * 10 + LEAST(5, 2.0, NULL)"), 32);
+        assert_eq!(one::<f64>("GREATEST(1, NULL, 3) * 10 + LEAST(5, 2.0, NULL)"), 32.0);
         assert!(one::<bool>("'mouse 12' REGEXP '[0-9]+$'"));
         assert_eq!(one::<f64>("STD(column1) FROM (VALUES (1),(3),(NULL))"), 1.0);
         assert_eq!(one::<f64>("STDDEV(column1) FROM (VALUES (1),(3),(5))"), 2.0);

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .condition import AndList, Not, Top, normalise
@@ -84,7 +85,24 @@ class QueryExpression:
     @property
     def restriction_attributes(self) -> set[str]:
         """Names of the attributes that the conditions mention."""
-        return set(self._query.restriction_attributes())
+        names = set(self.original_heading.names) | set(self.heading.names)
+        found: set[str] = set()
+
+        def visit(condition: Any) -> None:
+            if isinstance(condition, str):
+                found.update(names & set(re.findall(r"\w+", condition)))
+            elif isinstance(condition, Mapping):
+                found.update(names & {str(k).split(".")[0] for k in condition})
+            elif isinstance(condition, Not):
+                visit(condition.restriction)
+            elif is_expression(condition):
+                found.update(names & set(condition.heading.names))
+            elif isinstance(condition, (list, tuple, set)):
+                for item in condition:
+                    visit(item)
+
+        visit(list(self._restriction or ()))
+        return found
 
     @property
     def support(self) -> list[str]:
@@ -232,7 +250,8 @@ class QueryExpression:
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
     ) -> list[dict[str, Any]]:
         """All rows, as dicts in heading order."""
-        return self._query.to_dicts(None, _order(order_by), limit, offset, squeeze)
+        rows = self._query.to_dicts(None, _order(order_by), limit, offset)
+        return _squeezed(rows, self.heading) if squeeze else rows
 
     def to_arrays(
         self,
@@ -249,9 +268,12 @@ class QueryExpression:
         ``include_key`` puts the list of primary keys in front.
         """
         if not attrs:
-            return self._query.to_structured(_order(order_by), limit, offset, squeeze)
+            found = self._query.to_structured(_order(order_by), limit, offset)
+            return _squeezed_fields(found, self.heading) if squeeze else found
         self._check_names(attrs)
-        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset, squeeze)
+        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(attrs, arrays)]
         if include_key:
             return (keys, *arrays)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
@@ -271,7 +293,9 @@ class QueryExpression:
         """A pandas DataFrame indexed by the primary key."""
         pandas = _import("pandas", "pandas")
         names = self.heading.names
-        _, arrays = self._query.to_arrays(names, False, _order(order_by), limit, offset, squeeze)
+        _, arrays = self._query.to_arrays(names, False, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
         columns = {n: (list(a) if getattr(a, "ndim", 1) > 1 else a) for n, a in zip(names, arrays)}
         frame = pandas.DataFrame(columns)
         for name in names:
@@ -287,21 +311,18 @@ class QueryExpression:
     ):
         """A polars DataFrame; the primary key as ordinary columns."""
         polars = _import("polars", "polars")
-        return polars.DataFrame(self._arrow(order_by, limit, offset, squeeze))
+        return polars.from_arrow(self.to_arrow(order_by, limit, offset, squeeze))
 
     def to_arrow(
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
     ):
         """A pyarrow Table."""
-        pyarrow = _import("pyarrow", "arrow")
-        return pyarrow.table(self._arrow(order_by, limit, offset, squeeze))
-
-    def _arrow(self, order_by: Any, limit: int | None, offset: int | None, squeeze: bool) -> Any:
-        return self._query.to_arrow(_order(order_by), limit, offset, squeeze)
+        _import("pyarrow", "arrow")
+        return self._query.to_arrow(_order(order_by), limit, offset)
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """Arrow's own protocol: ``pyarrow.table(expression)`` and ``polars.DataFrame(expression)`` work."""
-        return self._arrow(None, None, None, False).__arrow_c_stream__(requested_schema)
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def keys(
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None
@@ -331,9 +352,12 @@ class QueryExpression:
         names = [a for a in attrs if a != "KEY"]
         self._check_names(names)
         if not attrs:
-            return self._query.fetch1(None, squeeze)
+            row = self._query.fetch1(None)
+            return _squeezed([row], self.heading)[0] if squeeze else row
         wanted = list(dict.fromkeys([*names, *(self.primary_key if "KEY" in attrs else ())]))
-        row = self._query.fetch1(wanted, squeeze)
+        row = self._query.fetch1(wanted)
+        if squeeze:
+            row = _squeezed([row], self.heading)[0]
         values = tuple({k: row[k] for k in self.primary_key} if a == "KEY" else row[a] for a in attrs)
         return values[0] if len(values) == 1 else values
 
@@ -366,9 +390,12 @@ class QueryExpression:
                 self.primary_key if a == "KEY" else [a] for a in attrs
             )))
             self._check_names(wanted)
-            return self._query.to_dicts(wanted, _order(order_by), limit, offset, squeeze)
+            rows = self._query.to_dicts(wanted, _order(order_by), limit, offset)
+            return _squeezed(rows, self.heading) if squeeze else rows
         self._check_names(names)
-        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset, squeeze)
+        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
         arrays = iter(arrays)
         found = [keys if a == "KEY" else next(arrays) for a in attrs]
         return found[0] if len(found) == 1 else found
@@ -392,7 +419,8 @@ class QueryExpression:
 
     def make_subquery(self):
         """The same rows, as an expression over a derived table."""
-        return self._derive(self._query.subquery(), ("make_subquery", self), QueryExpression)
+        # The engine wraps where it must; the rows are the same.
+        return self._derive(self._query, ("make_subquery", self), QueryExpression)
 
     def from_clause(self) -> str:
         """The text after FROM."""
@@ -404,7 +432,9 @@ class QueryExpression:
 
     def sorting_clauses(self) -> str:
         """The text from ORDER BY on, or nothing."""
-        return self._query.sorting_clauses()
+        sql = self.make_sql()
+        at = sql.rfind(" ORDER BY ")
+        return sql[at:] if at >= 0 and ")" not in sql[at:] else ""
 
     # -- how it looks ----------------------------------------------------------------------------------------------
     def preview(self, limit: int | None = None, width: int | None = None) -> str:
@@ -508,6 +538,39 @@ def _operand(value: Any, left: QueryExpression | None, what: str) -> QueryExpres
     if left is not None and left.connection is not value.connection:
         raise DataJointError(f"the operands of a {what} belong to different connections")
     return value
+
+
+def _squeezed_value(value: Any) -> Any:
+    return value.squeeze() if type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0 else value
+
+
+def _squeezed(rows: list[dict[str, Any]], heading: Heading) -> list[dict[str, Any]]:
+    """The same rows, arrays that a codec decoded without their dimensions of length one."""
+    names = [n for n in heading.names if heading[n].codec is not None]
+    for row in rows:
+        for name in names:
+            if name in row:
+                row[name] = _squeezed_value(row[name])
+    return rows
+
+
+def _squeezed_column(array: Any) -> Any:
+    if array.dtype.hasobject:
+        for i in range(len(array)):
+            array[i] = _squeezed_value(array[i])
+        return array
+    import numpy
+
+    keep = tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1)
+    return numpy.squeeze(array, axis=keep)
+
+
+def _squeezed_fields(array: Any, heading: Heading) -> Any:
+    for name in array.dtype.names or ():
+        if heading[name].codec is not None and array.dtype[name].hasobject:
+            for i in range(len(array)):
+                array[name][i] = _squeezed_value(array[name][i])
+    return array
 
 
 def _order(order_by: Any) -> list[str] | None:

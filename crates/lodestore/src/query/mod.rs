@@ -314,3 +314,6 @@ pub enum Shape {
     /// A union.
     Union,
 }
+
+#[cfg(test)]
+mod tests;

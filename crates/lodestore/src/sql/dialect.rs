@@ -103,6 +103,20 @@ pub trait Dialect: Send + Sync {
     /// Translates user-written SQL text for this database: quotes of identifiers, functions (spec: queries §12, §16).
     /// `is_attribute` tells whether a double-quoted token names an attribute.
     fn translate(&self, sql: &str, is_attribute: &dyn Fn(&str) -> bool) -> Result<String>;
+    /// Equality of two JSON documents, given as SQL text, whatever their spelling.
+    fn json_equal(&self, left: &str, right: &str) -> String {
+        match self.kind() {
+            BackendKind::Sqlite => format!("(json({left})=json({right}))"),
+            BackendKind::Postgres => format!("(({left})::jsonb=({right})::jsonb)"),
+            BackendKind::MySql => format!("(JSON_CONTAINS({left}, {right}) AND JSON_CONTAINS({right}, {left}))"),
+        }
+    }
+    /// Many rows of stored values as one parameter, for what follows `(a, b) IN `: the text, in which `placeholder`
+    /// stands for the parameter, and the parameter. None if the database, or this module for it, has no such form or
+    /// a value does not fit into it; the caller then binds each value.
+    fn bound_keys(&self, _rows: &[Vec<Value>], _placeholder: &str) -> Option<(String, Value)> {
+        None
+    }
 }
 
 /// One step of a JSON path.

@@ -75,4 +75,43 @@ impl Dialect for SqliteDialect {
     fn translate(&self, sql: &str, is_attribute: &dyn Fn(&str) -> bool) -> Result<String> {
         translate::translate(self, sql, is_attribute)
     }
+
+    /// One JSON text, taken apart by `json_each`; bytes travel as hexadecimal text.
+    fn bound_keys(&self, rows: &[Vec<Value>], placeholder: &str) -> Option<(String, Value)> {
+        let width = rows.first()?.len();
+        let is_bytes: Vec<bool> =
+            (0..width).map(|at| rows.iter().any(|row| matches!(row.get(at), Some(Value::Bytes(_))))).collect();
+        let mut json = String::with_capacity(rows.len() * width * 8);
+        for (at, row) in rows.iter().enumerate() {
+            json.push_str(if at == 0 { "[[" } else { "],[" });
+            for (at, value) in row.iter().enumerate() {
+                if at > 0 {
+                    json.push(',');
+                }
+                match value {
+                    Value::Bytes(bytes) => {
+                        json.push('"');
+                        json.push_str(&data_encoding::HEXUPPER.encode(bytes));
+                        json.push('"');
+                    }
+                    _ if *is_bytes.get(at)? => return None,
+                    Value::Int(v) => json.push_str(&v.to_string()),
+                    // Shortest text that reads back as the same number.
+                    Value::Float(v) if v.is_finite() => json.push_str(&format!("{v:?}")),
+                    Value::Text(v) => json.push_str(&serde_json::to_string(v).ok()?),
+                    _ => return None,
+                }
+            }
+        }
+        json.push_str("]]");
+        let columns: Vec<String> = is_bytes
+            .iter()
+            .enumerate()
+            .map(|(at, bytes)| match bytes {
+                true => format!("unhex(value->>{at})"),
+                false => format!("value->>{at}"),
+            })
+            .collect();
+        Some((format!("(SELECT {} FROM json_each({placeholder}))", columns.join(",")), Value::Text(json)))
+    }
 }

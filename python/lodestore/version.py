@@ -1,5 +1,0 @@
-"""The version of the distribution."""
-
-from ._lodestore import __version__
-
-__all__ = ["__version__"]

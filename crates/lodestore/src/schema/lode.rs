@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::{Declare, Declared, Dependencies, Heading};
 use crate::codec::Registry;
+use crate::config::Config;
 use crate::definition::TableName;
 use crate::error::{Error, Result};
 use crate::sql::{Backend, CatalogIndex, Dialect};
+use crate::store::StoreSet;
 
 /// An open database with its stores. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
@@ -21,7 +23,9 @@ impl std::fmt::Debug for Lode {
 }
 
 struct Inner {
+    config: Config,
     backend: Arc<dyn Backend>,
+    stores: Arc<StoreSet>,
     codecs: Arc<Registry>,
 }
 
@@ -44,6 +48,16 @@ impl Lode {
     /// The codecs.
     pub fn codecs(&self) -> &Arc<Registry> {
         &self.inner.codecs
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The configured stores.
+    pub fn stores(&self) -> &Arc<StoreSet> {
+        &self.inner.stores
     }
 
     /// True if both share one connection (operands of a join must).

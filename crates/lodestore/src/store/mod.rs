@@ -1,18 +1,26 @@
 //! Object stores: specifications, addressing, transfer.
 //!
 //! Lives here: what a configured store is ([`StoreSpec`]), where its objects lie ([`path`]), and how bytes get there so
-//! that they are durable when the call returns ([`Store`], `FileStore`, `MemoryStore`; spec: stores §2-§6, §9.2).
+//! that they are durable when the call returns ([`Store`], [`FileStore`], [`MemoryStore`]; spec: stores §2-§6, §9.2).
 //! Does not live here: what the bytes mean (`codec/`), which row names them (`table/`), what may be deleted (`gc/`).
 //! Called by `table/` (writes), `gc/` (lists, deletes), and through the reading traits of `codec/` by lazy references.
 //!
 //! Every store passes one conformance suite, `tests/store_conformance.rs`. Faults are injected by a wrapper store
-//! (`fault::FaultStore`), not by flags in the code.
+//! ([`fault::FaultStore`]), not by flags in the code.
 
+mod durable;
+pub mod fault;
+mod file;
+mod file_write;
+mod memory;
+mod parallel;
 pub mod path;
 mod set;
 mod spec;
 mod staged;
 
+pub use file::FileStore;
+pub use memory::MemoryStore;
 pub use set::{SpecSource, StoreSet};
 pub use spec::{Protocol, StoreSpec};
 pub use staged::StagedObject;
@@ -88,7 +96,7 @@ pub trait Store: ObjectHandle {
     /// call created at fresh paths is removed (content-addressed objects stay: another writer may rely on them by now).
     fn put_many(&self, puts: &[Put], progress: &dyn Progress) -> Result<Vec<PutOutcome>>;
 
-    /// A streaming writer to a fresh path. The object appears at `commit`; dropping the writer aborts.
+    /// A streaming writer. The object appears at `commit`, in the place of what was there; dropping the writer aborts.
     fn writer(&self, path: &str) -> Result<Box<dyn ObjectWriter>>;
 
     /// Writes bytes to `path`, replacing what is there, atomically. Durable only after [`Store::sync`]: for the many
@@ -134,10 +142,8 @@ pub trait ObjectWriter: Write + Send {
 /// Opens a store by its specification.
 pub fn open(spec: &StoreSpec, options: &StoreOptions) -> Result<Arc<dyn Store>> {
     match spec.protocol {
-        Protocol::File | Protocol::Memory => {
-            let _ = options;
-            Err(Error::unsupported("being written"))
-        }
+        Protocol::File => Ok(Arc::new(FileStore::open(spec.clone(), options.clone())?)),
+        Protocol::Memory => Ok(Arc::new(MemoryStore::new(spec.clone(), options.clone()))),
         Protocol::S3 | Protocol::Gcs | Protocol::Azure => Err(Error::unsupported(format!(
             "stores of protocol `{}` are not part of this version",
             spec.protocol.as_str()

@@ -1,0 +1,210 @@
+//! A wrapper store that fails on purpose, for tests of what happens then.
+//!
+//! Faults are injected around a real store, so that no store carries code that exists for tests only.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use super::{ObjectWriter, PutOutcome, Store, StoreSpec};
+use crate::codec::{ObjectHandle, ObjectMeta, ObjectReader, Put, PutSource, ReadSeek};
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
+use crate::value::Row;
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The disk is full: the put fails.
+    Full,
+    /// The put fails for no named reason.
+    Broken,
+    /// The put reports success, but only the first half of the bytes arrive: damage that only readers can find.
+    ShortWrite,
+    /// Every listing fails.
+    Unlistable,
+    /// Every read fails.
+    Unreadable,
+}
+
+/// A store that fails at the `nth` put (counted from zero over its life), or at every listing or read.
+#[derive(Debug)]
+pub struct FaultStore {
+    inner: Arc<dyn Store>,
+    fault: Fault,
+    nth: usize,
+    puts: AtomicUsize,
+}
+
+impl FaultStore {
+    /// Wraps a store.
+    pub fn new(inner: Arc<dyn Store>, fault: Fault, nth: usize) -> Self {
+        FaultStore {
+            inner,
+            fault,
+            nth,
+            puts: AtomicUsize::new(0),
+        }
+    }
+
+    /// Puts attempted so far.
+    pub fn attempts(&self) -> usize {
+        self.puts.load(Ordering::Relaxed)
+    }
+
+    fn put_one(&self, put: &Put, progress: &dyn Progress) -> Result<PutOutcome> {
+        if self.puts.fetch_add(1, Ordering::Relaxed) != self.nth {
+            return self.inner.put(put, progress);
+        }
+        match self.fault {
+            Fault::Full => Err(Error::new(
+                ErrorKind::Store,
+                format!(
+                    "store `{}` is full: could not write {}",
+                    self.name(),
+                    put.path.as_str()
+                ),
+            )
+            .store(self.name())
+            .path(put.path.as_str())),
+            Fault::Broken => Err(Error::new(
+                ErrorKind::Store,
+                format!("could not write {}", put.path.as_str()),
+            )
+            .store(self.name())
+            .path(put.path.as_str())),
+            Fault::ShortWrite => {
+                let whole = self.inner.put(put, progress)?;
+                if let PutSource::Segments(segments) = &put.source {
+                    let all = segments.concat();
+                    self.inner
+                        .put_bytes(put.path.as_str(), &all[..all.len() / 2])?;
+                }
+                Ok(whole)
+            }
+            Fault::Unlistable | Fault::Unreadable => self.inner.put(put, progress),
+        }
+    }
+
+    fn refuse(&self, fault: Fault, path: &str) -> Result<()> {
+        if self.fault == fault {
+            return Err(Error::new(
+                ErrorKind::Store,
+                format!("could not reach {path} in store `{}`", self.name()),
+            )
+            .store(self.name())
+            .path(path));
+        }
+        Ok(())
+    }
+}
+
+impl ObjectReader for FaultStore {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn protocol(&self) -> &str {
+        self.inner.protocol()
+    }
+    fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
+        self.refuse(Fault::Unreadable, path)?;
+        self.inner.head(path)
+    }
+    fn read(&self, path: &str) -> Result<Bytes> {
+        self.refuse(Fault::Unreadable, path)?;
+        self.inner.read(path)
+    }
+    fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        self.refuse(Fault::Unreadable, path)?;
+        self.inner.read_range(path, range)
+    }
+    fn open(&self, path: &str) -> Result<Box<dyn ReadSeek>> {
+        self.refuse(Fault::Unreadable, path)?;
+        self.inner.open(path)
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        self.refuse(Fault::Unlistable, prefix)?;
+        self.inner.list(prefix)
+    }
+    fn list_dir(&self, prefix: &str) -> Result<Vec<(String, bool)>> {
+        self.refuse(Fault::Unlistable, prefix)?;
+        self.inner.list_dir(prefix)
+    }
+    fn local_path(&self, path: &str) -> Option<PathBuf> {
+        self.inner.local_path(path)
+    }
+    fn full_path(&self, path: &str) -> String {
+        self.inner.full_path(path)
+    }
+    fn url(&self, path: &str) -> String {
+        self.inner.url(path)
+    }
+    fn verifies(&self) -> bool {
+        self.inner.verifies()
+    }
+    fn download(&self, path: &str, destination: &Path) -> Result<()> {
+        self.refuse(Fault::Unreadable, path)?;
+        self.inner.download(path, destination)
+    }
+}
+
+impl ObjectHandle for FaultStore {
+    fn hash_path(&self, schema: &str, hash: &str) -> Result<String> {
+        self.inner.hash_path(schema, hash)
+    }
+    fn schema_path(
+        &self,
+        schema: &str,
+        table: &str,
+        key: &Row,
+        attribute: &str,
+        ext: &str,
+    ) -> Result<String> {
+        self.inner.schema_path(schema, table, key, attribute, ext)
+    }
+    fn filepath(&self, path: &str) -> Result<String> {
+        self.inner.filepath(path)
+    }
+}
+
+impl Store for FaultStore {
+    fn spec(&self) -> &StoreSpec {
+        self.inner.spec()
+    }
+
+    fn put_many(&self, puts: &[Put], progress: &dyn Progress) -> Result<Vec<PutOutcome>> {
+        let mut outcomes = Vec::with_capacity(puts.len());
+        for put in puts {
+            match self.put_one(put, progress) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => {
+                    self.inner.discard(&outcomes);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn writer(&self, path: &str) -> Result<Box<dyn ObjectWriter>> {
+        self.inner.writer(path)
+    }
+    fn put_bytes(&self, path: &str, content: &[u8]) -> Result<()> {
+        self.inner.put_bytes(path, content)
+    }
+    fn sync(&self, path: &str) -> Result<()> {
+        self.inner.sync(path)
+    }
+    fn delete(&self, path: &str) -> Result<bool> {
+        self.inner.delete(path)
+    }
+    fn delete_prefix(&self, prefix: &str) -> Result<u64> {
+        self.inner.delete_prefix(prefix)
+    }
+    fn handle(self: Arc<Self>) -> Arc<dyn ObjectHandle> {
+        self
+    }
+}

@@ -1,0 +1,451 @@
+//! Rows on their way out: counting, fetching in columns, streaming, and the decoding of codec columns.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arrow_array::{ArrayRef, UInt64Array};
+
+use super::FetchOptions;
+use super::rows::row_text;
+use super::upload::interrupted;
+use crate::codec::{Chain, DecodeContext, Stores};
+use crate::error::{Error, Result, did_you_mean};
+use crate::query::{Plan, PlanOptions, Query, Top};
+use crate::schema::Lode;
+use crate::sql::BatchStream;
+use crate::value::{Batch, Column, Row, Value};
+
+/// Rows per batch of a stream whose columns take work or memory to decode.
+const HEAVY_ROWS: usize = 32;
+
+impl Query {
+    /// Number of rows (spec: queries §10).
+    pub fn count(&self) -> Result<u64> {
+        let lode = self.lode()?;
+        let plan = self.count_statement(lode.dialect())?;
+        match lode
+            .backend()
+            .query(&plan.statement, &plan.columns)?
+            .value(0, 0)
+        {
+            Value::Int(n) => Ok(n.max(0) as u64),
+            other => Err(Error::invalid(format!(
+                "the database counted {other:?} rows"
+            ))),
+        }
+    }
+
+    /// True if there are rows.
+    pub fn exists(&self) -> Result<bool> {
+        let lode = self.lode()?;
+        let plan = self.exists_statement(lode.dialect())?;
+        Ok(
+            match lode
+                .backend()
+                .query(&plan.statement, &plan.columns)?
+                .value(0, 0)
+            {
+                Value::Bool(b) => b,
+                Value::Int(n) => n != 0,
+                _ => false,
+            },
+        )
+    }
+
+    /// All rows in columns: Arrow arrays for plain attributes, [`Column::Values`] for codec columns, which are decoded
+    /// concurrently (spec: queries §13).
+    pub fn batch(&self, options: &FetchOptions<'_>) -> Result<Batch> {
+        let fetch = Fetch::new(self, options)?;
+        let batch = fetch
+            .lode
+            .backend()
+            .query(&fetch.plan.statement, &fetch.plan.columns)?;
+        fetch.decoder.decode(fetch.trim(batch)?, options)
+    }
+
+    /// The rows in batches of at most `rows`, from one cursor, in bounded memory. Fewer where decoding is heavy. Other
+    /// statements may run meanwhile; the rows are those of the start (spec: queries §14).
+    pub fn batches(&self, rows: usize) -> Result<Batches> {
+        self.batches_with(rows, &FetchOptions::default())
+    }
+
+    /// As [`batches`](Query::batches), with columns, order and limit.
+    pub fn batches_with(&self, rows: usize, options: &FetchOptions<'_>) -> Result<Batches> {
+        let fetch = Fetch::new(self, options)?;
+        let rows = if fetch.decoder.is_heavy() {
+            rows.clamp(1, HEAVY_ROWS)
+        } else {
+            rows.max(1)
+        };
+        let stream =
+            fetch
+                .lode
+                .backend()
+                .stream(&fetch.plan.statement, &fetch.plan.columns, rows)?;
+        Ok(Batches {
+            stream,
+            fetch,
+            done: false,
+        })
+    }
+
+    /// The primary keys, in the database's own order.
+    pub fn keys(&self) -> Result<Vec<Row>> {
+        let names = self.primary_key()?;
+        let options = FetchOptions::columns(names.iter().map(|n| n.to_string()));
+        Ok(self.batch(&options)?.iter_rows().collect())
+    }
+
+    /// The first rows in key order.
+    pub fn head(&self, limit: u64) -> Result<Batch> {
+        self.batch(&FetchOptions {
+            order_by: vec!["KEY".into()],
+            limit: Some(limit),
+            ..Default::default()
+        })
+    }
+
+    /// The last rows in key order, ascending.
+    pub fn tail(&self, limit: u64) -> Result<Batch> {
+        let options = FetchOptions {
+            order_by: vec!["KEY DESC".into()],
+            limit: Some(limit),
+            ..Default::default()
+        };
+        reversed(self.batch(&options)?)
+    }
+
+    /// The only row, as names and values. Any other number of rows is an error; only one row is ever decoded.
+    pub fn one_row(&self, options: &FetchOptions<'_>) -> Result<Row> {
+        let mut fetch = Fetch::new(
+            self,
+            &FetchOptions {
+                limit: None,
+                offset: 0,
+                order_by: Vec::new(),
+                ..options.clone()
+            },
+        )?;
+        let limited = self.top(Top {
+            limit: Some(2),
+            offset: 0,
+            order_by: None,
+        })?;
+        let plan_options = PlanOptions {
+            columns: fetch.columns.clone(),
+        };
+        fetch.plan = limited.plan(&plan_options)?;
+        let batch = fetch
+            .lode
+            .backend()
+            .query(&fetch.plan.statement, &fetch.plan.columns)?;
+        if batch.rows != 1 {
+            let found = if batch.rows == 0 {
+                "none".into()
+            } else {
+                self.count()?.to_string()
+            };
+            let error = Error::invalid(format!(
+                "exactly one row was asked for, but there are {found}"
+            ));
+            return Err(match self.base_table() {
+                Some(table) => error.table(table.schema, table.name),
+                None => error,
+            });
+        }
+        let batch = fetch.decoder.decode(fetch.trim(batch)?, options)?;
+        Ok(batch.row(0))
+    }
+}
+
+/// A planned fetch.
+struct Fetch {
+    lode: Lode,
+    plan: Plan,
+    columns: Option<Vec<Arc<str>>>,
+    decoder: Decoder,
+}
+
+impl Fetch {
+    fn new(query: &Query, options: &FetchOptions<'_>) -> Result<Fetch> {
+        let lode = query.lode()?;
+        let heading = query.heading()?;
+        let columns = match &options.columns {
+            None => None,
+            Some(names) => {
+                let find = |name: &String| match heading.get(name) {
+                    Some(attribute) => Ok(Arc::clone(&attribute.name)),
+                    None => {
+                        let error =
+                            Error::invalid(format!("there is no attribute `{name}` to fetch"))
+                                .attribute(name);
+                        Err(match did_you_mean(name, heading.names().map(|n| &**n)) {
+                            Some(hint) => error.hint(hint),
+                            None => error,
+                        })
+                    }
+                };
+                Some(names.iter().map(find).collect::<Result<Vec<_>>>()?)
+            }
+        };
+        let shaped;
+        let query = if options.order_by.is_empty() && options.limit.is_none() && options.offset == 0
+        {
+            query
+        } else {
+            let order_by = (!options.order_by.is_empty()).then(|| options.order_by.clone());
+            shaped = query.top(Top {
+                limit: options.limit,
+                offset: options.offset,
+                order_by,
+            })?;
+            &shaped
+        };
+        let plan = query.plan(&PlanOptions {
+            columns: columns.clone(),
+        })?;
+        let mut codecs = Vec::new();
+        if options.decode {
+            for (at, attribute) in plan.attributes.iter().enumerate() {
+                let Some(chain) = &attribute.chain else {
+                    continue;
+                };
+                match &**chain {
+                    Ok(chain) => codecs.push((at, Arc::clone(&attribute.name), chain.clone())),
+                    Err(e) => return Err(e.clone().attribute(&*attribute.name)),
+                }
+            }
+        }
+        let download_path = match &options.download_path {
+            Some(path) => path.clone(),
+            None => PathBuf::from(
+                lode.config()
+                    .get_str("download_path")
+                    .unwrap_or_else(|| ".".into()),
+            ),
+        };
+        let stores: Arc<dyn Stores> = lode.stores().clone();
+        let key = plan
+            .attributes
+            .iter()
+            .enumerate()
+            .filter(|(_, a)| a.in_key)
+            .map(|(i, _)| i)
+            .collect();
+        let table = query.base_table().map(|t| (t.schema, t.name));
+        Ok(Fetch {
+            lode,
+            plan,
+            columns,
+            decoder: Decoder {
+                codecs,
+                stores,
+                download_path,
+                key,
+                table,
+            },
+        })
+    }
+
+    /// Drops the column that only carries the rows of a query without attributes.
+    fn trim(&self, mut batch: Batch) -> Result<Batch> {
+        let wanted = self.plan.attributes.len();
+        if batch.columns.len() > wanted {
+            batch.columns.truncate(wanted);
+            batch.names = batch.names[..wanted].into();
+        }
+        Ok(batch)
+    }
+}
+
+/// Decodes the codec columns of batches.
+struct Decoder {
+    codecs: Vec<(usize, Arc<str>, Chain)>,
+    stores: Arc<dyn Stores>,
+    download_path: PathBuf,
+    /// Key columns, for messages.
+    key: Vec<usize>,
+    table: Option<(String, String)>,
+}
+
+impl Decoder {
+    /// True if decoding reads objects or unpacks blobs; references to npy files and objects are made lazily.
+    fn is_heavy(&self) -> bool {
+        self.codecs.iter().any(|(_, _, chain)| is_heavy(chain))
+    }
+
+    fn decode(&self, mut batch: Batch, options: &FetchOptions<'_>) -> Result<Batch> {
+        for (at, name, chain) in &self.codecs {
+            let column = &batch.columns[*at];
+            let decode_one = |row: usize| {
+                let stored = column.value(row);
+                if stored.is_null() {
+                    return Ok(Value::Null);
+                }
+                let context = DecodeContext {
+                    stores: &self.stores,
+                    download_path: &self.download_path,
+                };
+                chain
+                    .decode(stored, &context)
+                    .map_err(|e| self.place(e, name, &batch, row))
+            };
+            let foreign = chain.codecs.iter().any(|c| c.wants_foreign());
+            let values = if foreign || !is_heavy(chain) || batch.rows < 2 {
+                let mut values = Vec::with_capacity(batch.rows);
+                for row in 0..batch.rows {
+                    if options.progress.interrupted() {
+                        return Err(interrupted());
+                    }
+                    values.push(decode_one(row)?);
+                }
+                values
+            } else {
+                decode_parallel(batch.rows, &decode_one, options)?
+            };
+            batch.columns[*at] = Column::Values(values);
+        }
+        Ok(batch)
+    }
+
+    fn place(&self, e: Error, name: &str, batch: &Batch, row: usize) -> Error {
+        let key: Row = self
+            .key
+            .iter()
+            .map(|i| (Arc::clone(&batch.names[*i]), batch.columns[*i].value(row)))
+            .collect();
+        let e = e.attribute(name);
+        let e = if key.is_empty() {
+            e.row(row)
+        } else {
+            e.key(row_text(&key))
+        };
+        match &self.table {
+            Some((schema, table)) => e.table(schema, table),
+            None => e,
+        }
+    }
+}
+
+fn is_heavy(chain: &Chain) -> bool {
+    !chain
+        .codecs
+        .iter()
+        .all(|c| matches!(c.name(), "npy" | "object" | "filepath"))
+}
+
+/// Decodes rows on several threads, results in row order. The first error in row order is the one returned.
+fn decode_parallel(
+    rows: usize,
+    decode_one: &(dyn Fn(usize) -> Result<Value> + Sync),
+    options: &FetchOptions<'_>,
+) -> Result<Vec<Value>> {
+    // Small steps for few large rows, large ones for many small rows.
+    let step = (rows / 64).clamp(1, 256);
+    let workers = rows
+        .div_ceil(step)
+        .min(2 * std::thread::available_parallelism().map_or(4, usize::from));
+    let next = AtomicUsize::new(0);
+    let stopped = AtomicBool::new(false);
+    let pieces = Mutex::new(Vec::with_capacity(rows.div_ceil(step)));
+    let work = || {
+        while !stopped.load(Ordering::Relaxed) {
+            let start = next.fetch_add(step, Ordering::Relaxed);
+            if start >= rows {
+                break;
+            }
+            let piece: Result<Vec<Value>, (usize, Error)> = (start..rows.min(start + step))
+                .map(|row| decode_one(row).map_err(|e| (row, e)))
+                .collect();
+            if piece.is_err() {
+                stopped.store(true, Ordering::Relaxed);
+            }
+            pieces
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .push((start, piece));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(work);
+        }
+        work();
+    });
+    if options.progress.interrupted() {
+        return Err(interrupted());
+    }
+    let mut pieces = pieces
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    pieces.sort_unstable_by_key(|(start, _)| *start);
+    let mut values = Vec::with_capacity(rows);
+    for (_, piece) in pieces {
+        values.extend(piece.map_err(|(_, e)| e)?);
+    }
+    Ok(values)
+}
+
+/// Batches of a running fetch; dropping it ends the query.
+pub struct Batches {
+    stream: BatchStream,
+    fetch: Fetch,
+    done: bool,
+}
+
+impl Batches {
+    /// The rows one by one.
+    pub fn into_rows(self) -> impl Iterator<Item = Result<Row>> {
+        self.flat_map(|batch| match batch {
+            Ok(batch) => {
+                let rows: Box<dyn Iterator<Item = Result<Row>>> =
+                    Box::new((0..batch.rows).map(move |row| Ok(batch.row(row))));
+                rows
+            }
+            Err(e) => Box::new(std::iter::once(Err(e))),
+        })
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let batch = self.stream.next()?.and_then(|batch| {
+            let batch = self.fetch.trim(batch)?;
+            self.fetch.decoder.decode(batch, &FetchOptions::default())
+        });
+        // After an error nothing follows: the cursor's state is not known.
+        self.done = batch.is_err();
+        Some(batch)
+    }
+}
+
+fn reversed(batch: Batch) -> Result<Batch> {
+    let order = UInt64Array::from_iter_values((0..batch.rows as u64).rev());
+    let columns = batch
+        .columns
+        .into_iter()
+        .map(|column| match column {
+            Column::Values(mut values) => {
+                values.reverse();
+                Ok(Column::Values(values))
+            }
+            Column::Arrow(kind, array) => {
+                let array: ArrayRef = arrow_select::take::take(&array, &order, None)
+                    .map_err(|e| Error::invalid(format!("could not reorder rows: {e}")))?;
+                Ok(Column::Arrow(kind, array))
+            }
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Batch {
+        names: batch.names,
+        columns,
+        rows: batch.rows,
+    })
+}

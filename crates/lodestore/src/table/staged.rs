@@ -1,0 +1,145 @@
+//! Staged insert: large objects written straight to their store before their row exists (spec: stores §6).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{InsertOptions, Table};
+use crate::codec::Stores;
+use crate::definition::Type;
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Silent;
+use crate::store::StagedObject;
+use crate::value::{Json, Row, Value};
+
+/// One row in the making. Set its attributes in [`row`](StagedInsert::row), write objects through what
+/// [`object`](StagedInsert::object) returns, then [`commit`](StagedInsert::commit). Dropped without commit, it removes
+/// what was written.
+pub struct StagedInsert {
+    table: Table,
+    /// The row, without its staged objects.
+    pub row: Row,
+    staged: BTreeMap<String, Arc<StagedObject>>,
+    done: bool,
+}
+
+impl Table {
+    /// Begins a staged insert; `row` may be filled in later, but the key before the first object.
+    pub fn staged_insert(&self, row: Row) -> Result<StagedInsert> {
+        self.may_insert(&InsertOptions::default())?;
+        Ok(StagedInsert {
+            table: self.clone(),
+            row,
+            staged: BTreeMap::new(),
+            done: false,
+        })
+    }
+}
+
+impl StagedInsert {
+    /// The object of an `<object@…>` attribute, at a path that is fixed by the first call.
+    ///
+    /// Errors: unknown attribute, another type, a key attribute that the row does not have yet, an unknown store.
+    pub fn object(&mut self, attribute: &str, ext: &str) -> Result<Arc<StagedObject>> {
+        if let Some(object) = self.staged.get(attribute) {
+            return Ok(Arc::clone(object));
+        }
+        let object = self
+            .begin(attribute, ext)
+            .map_err(|e| self.table.place(e.attribute(attribute)))?;
+        let object = Arc::new(object);
+        self.staged
+            .insert(attribute.to_owned(), Arc::clone(&object));
+        Ok(object)
+    }
+
+    fn begin(&self, attribute: &str, ext: &str) -> Result<StagedObject> {
+        let lode = self.table.lode();
+        let heading = lode.heading(self.table.name())?;
+        let found = heading.get(attribute).ok_or_else(|| {
+            Error::invalid(format!("there is no attribute `{attribute}` to stage"))
+        })?;
+        let store = match &found.type_ {
+            Some(Type::Codec(spec)) if spec.name == "object" => {
+                spec.store.clone().unwrap_or_default()
+            }
+            _ => {
+                return Err(Error::invalid(format!(
+                    "only attributes of type <object@> can be staged, not `{attribute}`"
+                )));
+            }
+        };
+        let mut key = Row::new();
+        for name in heading.primary_key() {
+            match self.row.get(name) {
+                Some(value) if !value.is_null() => {
+                    key.set(Arc::clone(name), value.clone());
+                }
+                _ if heading.get(name).is_some_and(|a| a.auto_increment) => {}
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "the key attribute `{name}` must be set before an object is staged"
+                    ))
+                    .hint("Set the whole primary key first."));
+                }
+            }
+        }
+        let store = lode.stores().get_store(Some(&store))?;
+        StagedObject::new(
+            store,
+            &self.table.name().schema,
+            &self.table.name().name,
+            &key,
+            attribute,
+            ext,
+        )
+    }
+
+    /// Makes the objects durable and inserts the row. On failure nothing stays: neither the row nor its objects.
+    pub fn commit(mut self) -> Result<()> {
+        self.finish().map_err(|e| self.table.place(e))
+        // Dropping `self` removes the objects unless `finish` succeeded.
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let mut row = self.row.clone();
+        for (attribute, object) in &self.staged {
+            let metadata = object.finish(&Silent).map_err(|e| e.attribute(attribute))?;
+            row.set(attribute.as_str(), Value::Json(Json::from(metadata)));
+        }
+        let lode = self.table.lode().clone();
+        let staged: Vec<Arc<StagedObject>> = self.staged.values().cloned().collect();
+        let result = lode.transaction(|| {
+            self.table.insert([row], &InsertOptions::default())?;
+            for object in &staged {
+                if Stores::get(&**lode.stores(), Some(object.store().name()))?
+                    .head(object.path())?
+                    .is_none()
+                {
+                    return Err(Error::new(
+                        ErrorKind::MissingObject,
+                        "a staged object vanished before its row was committed",
+                    )
+                    .path(object.path()));
+                }
+            }
+            Ok(())
+        });
+        // After a lost connection nobody knows whether the row is in: then the objects stay (spec: stores H13).
+        self.done = match &result {
+            Ok(()) => true,
+            Err(e) => e.kind() == ErrorKind::LostConnection,
+        };
+        result
+    }
+}
+
+impl Drop for StagedInsert {
+    fn drop(&mut self) {
+        if !self.done {
+            for object in self.staged.values() {
+                // What cannot be removed now is an orphan for the collector.
+                let _ = object.abort();
+            }
+        }
+    }
+}

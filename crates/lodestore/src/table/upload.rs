@@ -1,0 +1,558 @@
+//! Encoding rows and making their objects durable: many rows at once, with a bound on the bytes under way.
+//!
+//! The calling thread hands rows to workers in order. A worker encodes (hash, compression), writes the objects and lets
+//! go of the value, so that encoding, hashing and writing of different rows overlap. Codecs of foreign code run on the
+//! calling thread only: they may need its interpreter.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+
+use super::rows::key_text;
+use crate::codec::{
+    Chain, EncodeContext, Encoded, PutPath, PutSource, Stores, manifest_path, record_hash,
+};
+use crate::definition::TableName;
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Progress, Silent};
+use crate::schema::{Attribute, Heading, Lode};
+use crate::sql::Dialect;
+use crate::store::StoreSet;
+use crate::value::{Array, Elements, Row, Value};
+
+/// A codec column of an insert, resolved.
+pub(super) struct CodecColumn {
+    /// Position in the rows.
+    at: usize,
+    attribute: Attribute,
+    chain: Chain,
+    /// The store that new values go to.
+    store: Option<String>,
+}
+
+impl CodecColumn {
+    /// True if objects are written.
+    pub(super) fn writes_objects(&self) -> bool {
+        self.store.is_some()
+    }
+}
+
+/// An object that the rows of an insert rely on.
+#[derive(Debug, Clone)]
+pub(super) struct Relied {
+    store: String,
+    path: PutPath,
+    folder: bool,
+    /// Made by this insert, and not found there.
+    created: bool,
+}
+
+/// Objects that one insert has put or relied on.
+#[derive(Default)]
+pub(super) struct Objects(Vec<Relied>);
+
+impl Objects {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Fails unless every object is there. Called inside the transaction that commits the rows: from here on the
+    /// database's write lock keeps a collection of this engine away (it deletes under the same lock).
+    pub(super) fn verify(&self, stores: &StoreSet) -> Result<()> {
+        for object in &self.0 {
+            let path = object.path.as_str();
+            if stores.get(Some(&object.store))?.head(path)?.is_none() {
+                return Err(Error::new(ErrorKind::MissingObject, "an object vanished from its store before its row was committed")
+                    .store(&object.store)
+                    .path(path)
+                    .hint("Another process collected garbage meanwhile. Nothing was inserted; insert again."));
+            }
+        }
+        Ok(())
+    }
+
+    /// After an insert that is known to have failed: removes what it made. Objects at content-addressed paths may have
+    /// been found and relied on by others meanwhile, so `is_needed` decides about them under the write lock.
+    /// Returns how many could not be removed; the next collection finds them.
+    pub(super) fn discard(
+        &self,
+        stores: &StoreSet,
+        is_needed: &mut dyn FnMut(&str, &str) -> bool,
+    ) -> usize {
+        let mut left = 0;
+        for object in self.0.iter().filter(|o| o.created) {
+            let path = object.path.as_str();
+            if matches!(object.path, PutPath::Hash(_)) && is_needed(&object.store, path) {
+                continue;
+            }
+            let removed = stores.get_store(Some(&object.store)).and_then(|store| {
+                if object.folder {
+                    store.delete(&manifest_path(path))?;
+                    store.delete_prefix(path)?;
+                    Ok(())
+                } else {
+                    store.delete(path).map(|_| ())
+                }
+            });
+            left += usize::from(removed.is_err());
+        }
+        left
+    }
+
+    /// True if something content-addressed was made.
+    pub(super) fn made_content_addressed(&self) -> bool {
+        self.0
+            .iter()
+            .any(|o| o.created && matches!(o.path, PutPath::Hash(_)))
+    }
+}
+
+/// What encoding needs to know about the table.
+pub(super) struct Uploader<'a> {
+    pub(super) lode: &'a Lode,
+    pub(super) table: &'a TableName,
+    pub(super) heading: &'a Heading,
+    pub(super) columns: Vec<CodecColumn>,
+    pub(super) bytes_in_flight: u64,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl<'a> Uploader<'a> {
+    /// Resolves codecs and stores of the columns at hand; an unknown codec or store is an error, before any upload.
+    pub(super) fn new(
+        lode: &'a Lode,
+        table: &'a TableName,
+        heading: &'a Heading,
+        columns: &[usize],
+        bytes_in_flight: u64,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let mut codecs = Vec::new();
+        for (at, index) in columns.iter().enumerate() {
+            let attribute = &heading.attributes[*index];
+            let Some(chain) = &attribute.chain else {
+                continue;
+            };
+            let place = |e: Error| {
+                e.attribute(&*attribute.name)
+                    .table(&table.schema, &table.name)
+            };
+            let chain = chain.as_ref().clone().map_err(place)?;
+            let store = chain.resolve_store(&**lode.stores()).map_err(place)?;
+            codecs.push(CodecColumn {
+                at,
+                attribute: attribute.clone(),
+                chain,
+                store,
+            });
+        }
+        Ok(Uploader {
+            lode,
+            table,
+            heading,
+            columns: codecs,
+            bytes_in_flight,
+            progress,
+        })
+    }
+
+    /// True without codec columns.
+    pub(super) fn is_idle(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// Bytes that the row's in-table blobs may take in memory until the insert is sent.
+    pub(super) fn in_row_bytes(&self, row: &[Option<Value>]) -> u64 {
+        let in_row = self.columns.iter().filter(|c| !c.writes_objects());
+        in_row
+            .filter_map(|c| row[c.at].as_ref())
+            .map(approximate_size)
+            .sum()
+    }
+
+    /// Encodes the codec columns of `rows` in place and makes their objects durable. `numbers` are the rows' indices in
+    /// the caller's batch. What was put is added to `objects`
+    /// also when it fails.
+    pub(super) fn run(
+        &self,
+        checked: &[usize],
+        rows: &mut [Vec<Option<Value>>],
+        numbers: &[usize],
+        objects: &mut Objects,
+    ) -> Result<()> {
+        if self.columns.is_empty() || rows.is_empty() {
+            return Ok(());
+        }
+        let attributes: Vec<&Attribute> = checked
+            .iter()
+            .map(|i| &self.heading.attributes[*i])
+            .collect();
+        let workers = match rows.len() {
+            1 => 1,
+            n => n.min(
+                2 * std::thread::available_parallelism()
+                    .map_or(4, usize::from)
+                    .max(2),
+            ),
+        };
+        let budget = Budget::new(self.bytes_in_flight);
+        let stopped = AtomicBool::new(false);
+        let mut outcome = Ok(());
+        let mut done = Vec::with_capacity(rows.len());
+        self.progress.begin("storing", Some(rows.len() as u64));
+        if workers == 1 {
+            for (index, row) in rows.iter_mut().enumerate() {
+                let job = self.job(index, numbers[index], row, &attributes);
+                done.push(
+                    job.and_then(|job| Ok(self.work(job, self.progress)))
+                        .unwrap_or_else(|e| Done::failed(index, e)),
+                );
+            }
+        } else {
+            let (results, finished) = mpsc::channel();
+            std::thread::scope(|scope| {
+                let (jobs, queue) = mpsc::channel::<Job>();
+                let queue = Arc::new(Mutex::new(queue));
+                for _ in 0..workers {
+                    let (queue, results) = (Arc::clone(&queue), results.clone());
+                    let (budget, stopped) = (&budget, &stopped);
+                    let this = &self.shared();
+                    let this = this.clone();
+                    scope.spawn(move || {
+                        loop {
+                            let job = lock(&queue).recv();
+                            let Ok(job) = job else { break };
+                            let cost = job.cost;
+                            if !stopped.load(Ordering::Relaxed) {
+                                let done = this.work(job, &Silent);
+                                if done.result.is_err() {
+                                    stopped.store(true, Ordering::Relaxed);
+                                }
+                                // The receiver lives as long as the scope.
+                                let _ = results.send(done);
+                            }
+                            budget.give_back(cost);
+                        }
+                    });
+                }
+                for (index, row) in rows.iter_mut().enumerate() {
+                    if self.progress.interrupted() {
+                        outcome = Err(interrupted());
+                        break;
+                    }
+                    if stopped.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    match self.job(index, numbers[index], row, &attributes) {
+                        Ok(job) => {
+                            budget.take(job.cost);
+                            if jobs.send(job).is_err() {
+                                break;
+                            }
+                            self.progress.advance(1);
+                        }
+                        Err(e) => {
+                            stopped.store(true, Ordering::Relaxed);
+                            done.push(Done::failed(index, e));
+                            break;
+                        }
+                    }
+                }
+                drop(jobs);
+            });
+            drop(results);
+            done.extend(finished);
+        }
+        self.progress.end();
+
+        done.sort_by_key(|d| d.index);
+        for done in done {
+            objects.0.extend(done.objects);
+            match done.result {
+                Ok(values) => {
+                    for (column, value) in self.columns.iter().zip(values) {
+                        rows[done.index][column.at] = value;
+                    }
+                }
+                // The first failed row speaks; everything that was put is recorded all the same.
+                Err(e) if outcome.is_ok() => {
+                    outcome = Err(e.table(&self.table.schema, &self.table.name))
+                }
+                Err(_) => {}
+            }
+        }
+        outcome
+    }
+
+    fn shared(&self) -> Shared<'_> {
+        Shared {
+            stores: self.lode.stores(),
+            dialect: self.lode.dialect(),
+            table: self.table,
+            columns: &self.columns,
+        }
+    }
+
+    fn work(&self, job: Job, progress: &dyn Progress) -> Done {
+        self.shared().work(job, progress)
+    }
+
+    /// Takes the codec values out of a row. Foreign codecs encode here, on the calling thread.
+    fn job(
+        &self,
+        index: usize,
+        number: usize,
+        row: &mut [Option<Value>],
+        attributes: &[&Attribute],
+    ) -> Result<Job> {
+        let key: Row = attributes
+            .iter()
+            .zip(row.iter())
+            .filter(|(a, _)| a.in_key)
+            .filter_map(|(a, v)| v.as_ref().map(|v| (Arc::clone(&a.name), v.clone())))
+            .collect();
+        let text = key_text(attributes, row);
+        let mut job = Job {
+            index,
+            row: number,
+            key,
+            text,
+            values: Vec::with_capacity(self.columns.len()),
+            cost: 0,
+        };
+        for column in &self.columns {
+            let value = match row[column.at].take() {
+                None => Pending::Default,
+                Some(value) if column.chain.codecs.iter().any(|c| c.wants_foreign()) => {
+                    let shared = self.shared();
+                    let encoded = shared
+                        .encode(column, value, &job.key)
+                        .map_err(|e| shared.place(e, column, &job))?;
+                    job.cost += encoded.puts.iter().map(put_size).sum::<u64>()
+                        + approximate_size(&encoded.value);
+                    Pending::Encoded(encoded)
+                }
+                Some(value) => {
+                    job.cost += approximate_size(&value);
+                    Pending::Plain(value)
+                }
+            };
+            job.values.push(value);
+        }
+        Ok(job)
+    }
+}
+
+enum Pending {
+    Default,
+    Plain(Value),
+    Encoded(Encoded),
+}
+
+struct Job {
+    /// Index within the run.
+    index: usize,
+    /// Index within the batch, for messages.
+    row: usize,
+    key: Row,
+    text: String,
+    values: Vec<Pending>,
+    cost: u64,
+}
+
+struct Done {
+    index: usize,
+    objects: Vec<Relied>,
+    result: Result<Vec<Option<Value>>>,
+}
+
+impl Done {
+    fn failed(index: usize, e: Error) -> Self {
+        Done {
+            index,
+            objects: Vec::new(),
+            result: Err(e),
+        }
+    }
+}
+
+/// What workers share.
+#[derive(Clone)]
+struct Shared<'a> {
+    stores: &'a Arc<StoreSet>,
+    dialect: &'a dyn Dialect,
+    table: &'a TableName,
+    columns: &'a [CodecColumn],
+}
+
+impl Shared<'_> {
+    fn work(&self, mut job: Job, progress: &dyn Progress) -> Done {
+        let mut objects = Vec::new();
+        let mut values = Vec::with_capacity(self.columns.len());
+        let mut result = Ok(());
+        for (column, pending) in self.columns.iter().zip(std::mem::take(&mut job.values)) {
+            match self.store(column, pending, &job.key, &mut objects, progress) {
+                Ok(value) => values.push(value),
+                Err(e) => {
+                    result = Err(self.place(e, column, &job));
+                    break;
+                }
+            }
+        }
+        Done {
+            index: job.index,
+            objects,
+            result: result.map(|()| values),
+        }
+    }
+
+    fn place(&self, e: Error, column: &CodecColumn, job: &Job) -> Error {
+        e.attribute(&*column.attribute.name)
+            .key(&job.text)
+            .row(job.row)
+            .table(&self.table.schema, &self.table.name)
+    }
+
+    fn encode(&self, column: &CodecColumn, value: Value, key: &Row) -> Result<Encoded> {
+        let stores: &dyn Stores = &**self.stores;
+        column.chain.encode(
+            value,
+            &EncodeContext {
+                schema: &self.table.schema,
+                table: &self.table.name,
+                attribute: &column.attribute.name,
+                key,
+                store: column.store.as_deref(),
+                stores,
+            },
+        )
+    }
+
+    /// Encodes if need be, writes the objects, and returns the column's value in stored form.
+    fn store(
+        &self,
+        column: &CodecColumn,
+        pending: Pending,
+        key: &Row,
+        objects: &mut Vec<Relied>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Value>> {
+        let Encoded { mut value, puts } = match pending {
+            Pending::Default => return Ok(None),
+            Pending::Plain(value) => self.encode(column, value, key)?,
+            Pending::Encoded(encoded) => encoded,
+        };
+        for put in puts {
+            let outcome = self
+                .stores
+                .get_store(Some(&put.store))?
+                .put(&put, progress)?;
+            objects.push(Relied {
+                store: put.store.clone(),
+                path: put.path.clone(),
+                folder: matches!(put.source, PutSource::Folder(_)),
+                created: outcome.created,
+            });
+            if let Some(key) = put.record_hash {
+                let hash = outcome.hash.ok_or_else(|| {
+                    Error::invalid("the store computed no hash").path(put.path.as_str())
+                })?;
+                record_hash(&mut value, key, &hash)?;
+            }
+        }
+        if value.is_null() {
+            return Ok(None);
+        }
+        match &column.attribute.storage {
+            Some(storage) => self.dialect.stored(storage, &value).map(Some),
+            None => Ok(Some(value)),
+        }
+    }
+}
+
+/// A bound on bytes under way. One job larger than the bound passes alone.
+struct Budget {
+    limit: u64,
+    used: Mutex<u64>,
+    freed: Condvar,
+}
+
+impl Budget {
+    fn new(limit: u64) -> Self {
+        Budget {
+            limit,
+            used: Mutex::new(0),
+            freed: Condvar::new(),
+        }
+    }
+
+    fn take(&self, bytes: u64) {
+        let mut used = lock(&self.used);
+        while *used > 0 && *used + bytes > self.limit {
+            used = self
+                .freed
+                .wait(used)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        *used += bytes;
+    }
+
+    fn give_back(&self, bytes: u64) {
+        *lock(&self.used) -= bytes;
+        self.freed.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "interrupted")
+}
+
+fn put_size(put: &crate::codec::Put) -> u64 {
+    match &put.source {
+        PutSource::Segments(segments) => segments.iter().map(|s| s.len() as u64).sum(),
+        PutSource::File(_) | PutSource::Folder(_) => STREAMED,
+    }
+}
+
+/// What a streamed file costs while it is written.
+const STREAMED: u64 = 8 << 20;
+
+/// Roughly the bytes that a value holds.
+pub(super) fn approximate_size(value: &Value) -> u64 {
+    let all = |items: &[Value]| items.iter().map(approximate_size).sum::<u64>();
+    16 + match value {
+        Value::Text(v) | Value::Decimal(v) => v.len() as u64,
+        Value::Bytes(v) => v.len() as u64,
+        Value::BigInt(v) => v.len() as u64,
+        Value::Json(v) => v.as_str().len() as u64,
+        Value::Array(array) => array_size(array),
+        Value::Records { fields, .. } => fields.iter().map(|(_, v)| approximate_size(v)).sum(),
+        Value::Cell { items, .. }
+        | Value::Tuple(items)
+        | Value::List(items)
+        | Value::Set(items) => all(items),
+        Value::Struct { elements, .. } => elements.iter().map(|e| all(e)).sum(),
+        Value::Sparse(sparse) => array_size(&sparse.data) + 8 * sparse.row_indices.len() as u64,
+        Value::Map(items) => items
+            .iter()
+            .map(|(k, v)| approximate_size(k) + approximate_size(v))
+            .sum(),
+        Value::Path(_) => STREAMED,
+        _ => 0,
+    }
+}
+
+fn array_size(array: &Array) -> u64 {
+    match &array.data {
+        Elements::Raw { .. } => array
+            .shape
+            .iter()
+            .fold(array.dtype.itemsize as u64, |n, d| {
+                n.saturating_mul(*d as u64)
+            }),
+        Elements::Objects(items) => items.iter().map(approximate_size).sum(),
+    }
+}

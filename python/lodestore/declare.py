@@ -1,0 +1,13 @@
+"""Declaring tables. The language itself is read by the engine; here is what user code imports."""
+
+from __future__ import annotations
+
+from .errors import UnsupportedError
+from .schemas import declare_table
+
+__all__ = ["alter", "declare_table"]
+
+
+def alter(*_args, **_kwargs):
+    """Changes a declared table (not available in this version)."""
+    raise UnsupportedError("alter is not available in this version")

@@ -1,0 +1,613 @@
+"""Query expressions: the algebra and the fetch family.
+
+An expression is immutable; every operator gives a new one. The objects here hold a handle of the engine's query and the
+connection; planning, SQL and decoding happen in the engine.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .condition import AndList, Not, Top, normalise
+from .errors import DataJointError
+from .heading import Heading
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["Aggregation", "AndList", "Not", "QueryExpression", "Top", "U", "Union"]
+
+_ROWS_PER_BATCH = 1024
+
+
+class QueryExpression:
+    """A query: what the algebra builds and the fetch methods run.
+
+    Operators: ``&`` restrict, ``-`` exclude, ``*`` join, ``+`` union, unary ``-`` negate as a condition.
+    """
+
+    _query_handle: Any = None
+    _connection: "Connection | None" = None
+    _restriction: AndList | None = None
+    _heading_cache: Heading | None = None
+    _recipe: tuple | None = None
+
+    # -- making new expressions ------------------------------------------------------------------------------------
+    @property
+    def _query(self) -> Any:
+        return self._query_handle
+
+    def _derive(self, handle: Any, recipe: tuple, cls: type | None = None, keep_restriction: bool = False):
+        """A new expression over ``handle``; of this one's class unless told otherwise."""
+        if cls is None or cls is type(self):
+            new = copy.copy(self)
+        else:
+            new = cls.__new__(cls)
+            new._connection = self.connection
+        new._query_handle = handle
+        new._heading_cache = None
+        new._recipe = recipe
+        new._restriction = AndList(self._restriction or ()) if keep_restriction else AndList()
+        return new
+
+    @property
+    def connection(self) -> "Connection":
+        """The connection that the expression belongs to."""
+        return self._connection  # type: ignore[return-value]
+
+    @property
+    def heading(self) -> Heading:
+        """The attributes of the result."""
+        if self._heading_cache is None:
+            self._heading_cache = Heading(*self._query.heading())
+        return self._heading_cache
+
+    @property
+    def original_heading(self) -> Heading:
+        """The heading before projection."""
+        return Heading(*self._query.original_heading())
+
+    @property
+    def primary_key(self) -> list[str]:
+        """Names of the primary key."""
+        return self.heading.primary_key
+
+    @property
+    def restriction(self) -> AndList:
+        """The conditions put on this expression, all of which hold."""
+        return AndList(self._restriction or ())
+
+    @property
+    def restriction_attributes(self) -> set[str]:
+        """Names of the attributes that the conditions mention."""
+        names = set(self.original_heading.names) | set(self.heading.names)
+        found: set[str] = set()
+
+        def visit(condition: Any) -> None:
+            if isinstance(condition, str):
+                found.update(names & set(re.findall(r"\w+", condition)))
+            elif isinstance(condition, Mapping):
+                found.update(names & {str(k).split(".")[0] for k in condition})
+            elif isinstance(condition, Not):
+                visit(condition.restriction)
+            elif is_expression(condition):
+                found.update(names & set(condition.heading.names))
+            elif isinstance(condition, (list, tuple, set)):
+                for item in condition:
+                    visit(item)
+
+        visit(list(self._restriction or ()))
+        return found
+
+    @property
+    def support(self) -> list[str]:
+        """What stands in the FROM clause."""
+        return self._query.support()
+
+    # -- restriction -----------------------------------------------------------------------------------------------
+    def restrict(self, restriction: Any, semantic_check: bool = True):
+        """Rows that satisfy a condition.
+
+        Parameters
+        ----------
+        restriction
+            SQL text, a mapping, a sequence (any of), an ``AndList`` (all of), ``Not``, ``Top``, a truth value, or an
+            expression (rows with a match there).
+        semantic_check
+            For expressions: common attributes must have a common origin.
+
+        Raises
+        ------
+        DataJointError
+            If the condition names an unknown attribute, or is of a kind that is no condition.
+        """
+        if restriction is True:
+            return self
+        if isinstance(restriction, U):
+            return self
+        condition = normalise(restriction)
+        handle = self._query.restrict(condition, semantic_check)
+        if handle is None:  # nothing to restrict by
+            return self
+        new = self._derive(handle, ("restrict", self, restriction, semantic_check), keep_restriction=True)
+        if not isinstance(restriction, Top):
+            new._restriction.append(restriction)
+        return new
+
+    def restrict_in_place(self, restriction: Any):
+        """Like :meth:`restrict`, but changes this object."""
+        new = self.restrict(restriction)
+        if new is not self:
+            self.__dict__.update(new.__dict__)
+        return self
+
+    def __and__(self, restriction: Any):
+        return self.restrict(restriction)
+
+    def __sub__(self, restriction: Any):
+        if isinstance(restriction, U):
+            raise DataJointError("dj.U cannot be subtracted from an expression other than as `expression & False`")
+        return self.restrict(Not(restriction))
+
+    def __neg__(self) -> Not:
+        return Not(self)
+
+    def __xor__(self, _other: Any):
+        raise DataJointError("the operator ^ is not defined for query expressions")
+
+    __rxor__ = __xor__
+
+    def __matmul__(self, _other: Any):
+        raise DataJointError("the operator @ is gone; use .join(other, semantic_check=False)")
+
+    __rmatmul__ = __matmul__
+
+    def _lode_condition(self) -> tuple:
+        return ("in", self._query)
+
+    # -- the other operators ---------------------------------------------------------------------------------------
+    def proj(self, *attributes: Any, **named_attributes: str):
+        """Selects, renames and computes attributes; the primary key is always kept.
+
+        ``proj("a", "-b", ..., new="old", y="YEAR(date)")``: names to keep, ``...`` for all others, ``-name`` to drop,
+        keywords to rename or compute.
+        """
+        for name, value in named_attributes.items():
+            if not isinstance(value, str):
+                raise TypeError(f"the source of `{name}` must be text, not {type(value).__name__}")
+        names = []
+        for attribute in attributes:
+            if attribute is Ellipsis:
+                names.append("...")
+            elif isinstance(attribute, str):
+                names.append(attribute)
+            else:
+                raise DataJointError(f"proj takes attribute names, not {type(attribute).__name__}")
+        handle = self._query.proj(names, named_attributes)
+        cls = QueryExpression if isinstance(self, Aggregation) else None
+        return self._derive(handle, ("proj", self, attributes, named_attributes), cls, keep_restriction=True)
+
+    def join(self, other: Any, semantic_check: bool = True, left: bool = False, allow_nullable_pk: bool = False):
+        """Combines rows that agree in all common attributes, which must have a common origin.
+
+        With ``left`` the rows without match stay, their new attributes NULL.
+        """
+        other = _operand(other, self, "join")
+        handle = self._query.join(other._query, semantic_check, left, allow_nullable_pk)
+        return self._derive(
+            handle, ("join", self, other, semantic_check, left, allow_nullable_pk), QueryExpression
+        )
+
+    def extend(self, other: Any, semantic_check: bool = True):
+        """Adds the attributes of ``other`` where there is a match; every row stays."""
+        return self.join(other, semantic_check=semantic_check, left=True)
+
+    def __mul__(self, other: Any):
+        return self.join(other)
+
+    def __add__(self, other: Any):
+        other = _operand(other, self, "union")
+        handle = self._query.union(other._query)
+        return self._derive(handle, ("union", self, other), Union)
+
+    def aggr(self, group: Any, *attributes: Any, exclude_nonmatching: bool = False, **named_attributes: str):
+        """For each row, values computed over the matching rows of ``group``.
+
+        >>> Subject.aggr(Session, n="count(session_no)")
+        """
+        group = _operand(group, self, "aggregation")
+        names = ["..." if a is Ellipsis else a for a in attributes]
+        for name in names:
+            if not isinstance(name, str):
+                raise DataJointError(f"aggr takes attribute names, not {type(name).__name__}")
+        for name, value in named_attributes.items():
+            if not isinstance(value, str):
+                raise TypeError(f"the source of `{name}` must be text, not {type(value).__name__}")
+        handle = self._query.aggr(group._query, names, named_attributes, exclude_nonmatching)
+        return self._derive(
+            handle, ("aggr", self, group, attributes, exclude_nonmatching, named_attributes), Aggregation
+        )
+
+    aggregate = aggr
+
+    # -- how many --------------------------------------------------------------------------------------------------
+    def __len__(self) -> int:
+        return self._query.count()
+
+    def __bool__(self) -> bool:
+        return self._query.exists()
+
+    def __contains__(self, item: Any) -> bool:
+        return bool(self & item)
+
+    # -- fetch -----------------------------------------------------------------------------------------------------
+    def to_dicts(
+        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+    ) -> list[dict[str, Any]]:
+        """All rows, as dicts in heading order."""
+        rows = self._query.to_dicts(None, _order(order_by), limit, offset)
+        return _squeezed(rows, self.heading) if squeeze else rows
+
+    def to_arrays(
+        self,
+        *attrs: str,
+        include_key: bool = False,
+        order_by: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        squeeze: bool = False,
+    ) -> Any:
+        """Columns as NumPy arrays.
+
+        Without names one structured array of all attributes; with one name its array; with several a tuple of arrays.
+        ``include_key`` puts the list of primary keys in front.
+        """
+        if not attrs:
+            found = self._query.to_structured(_order(order_by), limit, offset)
+            return _squeezed_fields(found, self.heading) if squeeze else found
+        self._check_names(attrs)
+        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(attrs, arrays)]
+        if include_key:
+            return (keys, *arrays)
+        return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+    def _check_names(self, attrs: Any) -> None:
+        for name in attrs:
+            if name not in self.heading.attributes:
+                from ._lodestore import did_you_mean
+
+                raise DataJointError(
+                    f"attribute `{name}` is not in the expression. {did_you_mean(str(name), self.heading.names) or ''}".rstrip()
+                )
+
+    def to_pandas(
+        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+    ):
+        """A pandas DataFrame indexed by the primary key."""
+        pandas = _import("pandas", "pandas")
+        names = self.heading.names
+        _, arrays = self._query.to_arrays(names, False, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
+        columns = {n: (list(a) if getattr(a, "ndim", 1) > 1 else a) for n, a in zip(names, arrays)}
+        frame = pandas.DataFrame(columns)
+        for name in names:
+            if self.heading[name].type.startswith(("datetime", "timestamp")) and len(frame):
+                try:
+                    frame[name] = pandas.to_datetime(frame[name]).astype("datetime64[us]")
+                except (ValueError, TypeError, OverflowError):
+                    pass  # out of pandas' range: stays as Python objects
+        return frame.set_index(self.primary_key) if self.primary_key else frame
+
+    def to_polars(
+        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+    ):
+        """A polars DataFrame; the primary key as ordinary columns."""
+        polars = _import("polars", "polars")
+        return polars.from_arrow(self.to_arrow(order_by, limit, offset, squeeze))
+
+    def to_arrow(
+        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+    ):
+        """A pyarrow Table."""
+        _import("pyarrow", "arrow")
+        return self._query.to_arrow(_order(order_by), limit, offset)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Arrow's own protocol: ``pyarrow.table(expression)`` and ``polars.DataFrame(expression)`` work."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def keys(
+        self, order_by: Any = None, limit: int | None = None, offset: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The primary keys, as dicts."""
+        return self._query.keys(_order(order_by), limit, offset)
+
+    def head(self, limit: int = 25, **kwargs: Any) -> list[dict[str, Any]]:
+        """The first rows by primary key."""
+        return self.to_dicts(order_by="KEY", limit=limit, **kwargs)
+
+    def tail(self, limit: int = 25, **kwargs: Any) -> list[dict[str, Any]]:
+        """The last rows by primary key, in ascending order."""
+        order = [f"{name} DESC" for name in self.primary_key]
+        return self.to_dicts(order_by=order or "KEY", limit=limit, **kwargs)[::-1]
+
+    def fetch1(self, *attrs: str, squeeze: bool = False) -> Any:
+        """The one row: a dict without names, one value for one name, a tuple for several.
+
+        ``"KEY"`` stands for the primary key as a dict.
+
+        Raises
+        ------
+        DataJointError
+            If there is no row, or more than one.
+        """
+        names = [a for a in attrs if a != "KEY"]
+        self._check_names(names)
+        if not attrs:
+            row = self._query.fetch1(None)
+            return _squeezed([row], self.heading)[0] if squeeze else row
+        wanted = list(dict.fromkeys([*names, *(self.primary_key if "KEY" in attrs else ())]))
+        row = self._query.fetch1(wanted)
+        if squeeze:
+            row = _squeezed([row], self.heading)[0]
+        values = tuple({k: row[k] for k in self.primary_key} if a == "KEY" else row[a] for a in attrs)
+        return values[0] if len(values) == 1 else values
+
+    def fetch(
+        self,
+        *attrs: str,
+        offset: int | None = None,
+        limit: int | None = None,
+        order_by: Any = None,
+        format: str | None = None,
+        as_dict: bool | None = None,
+        squeeze: bool = False,
+    ) -> Any:
+        """The old fetch; use ``to_dicts``, ``to_arrays``, ``to_pandas`` or ``keys``."""
+        warnings.warn(
+            "fetch() is deprecated; use to_dicts(), to_arrays(), to_pandas() or keys()", DeprecationWarning, stacklevel=2
+        )
+        options = {"order_by": order_by, "limit": limit, "offset": offset}
+        if format not in (None, "array", "frame"):
+            raise DataJointError("format must be 'array' or 'frame'")
+        if format == "frame":
+            if attrs or as_dict is not None:
+                raise DataJointError("format='frame' goes with neither attribute names nor as_dict")
+            return self.to_pandas(**options, squeeze=squeeze)
+        if not attrs:
+            return self.to_dicts(**options, squeeze=squeeze) if as_dict else self.to_arrays(**options, squeeze=squeeze)
+        names = [a for a in attrs if a != "KEY"]
+        if as_dict:
+            wanted = list(dict.fromkeys(itertools.chain.from_iterable(
+                self.primary_key if a == "KEY" else [a] for a in attrs
+            )))
+            self._check_names(wanted)
+            rows = self._query.to_dicts(wanted, _order(order_by), limit, offset)
+            return _squeezed(rows, self.heading) if squeeze else rows
+        self._check_names(names)
+        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
+        arrays = iter(arrays)
+        found = [keys if a == "KEY" else next(arrays) for a in attrs]
+        return found[0] if len(found) == 1 else found
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Rows as dicts, one cursor, a bounded number of rows in memory; a snapshot."""
+        yield from self._query.iterate(_ROWS_PER_BATCH)
+
+    def cursor(self, as_dict: bool = False):
+        """The undecoded rows, as :meth:`Connection.query <lodestore.connection.Connection.query>` gives them."""
+        return self.connection.query(self.make_sql(), as_dict=as_dict)
+
+    # -- SQL text --------------------------------------------------------------------------------------------------
+    def make_sql(self, fields: Any = None) -> str:
+        """The statement as text, percent signs doubled, as :meth:`Connection.query` takes it."""
+        return self._query.make_sql(list(fields) if fields is not None else None)
+
+    def sql(self) -> tuple[str, list[Any]]:
+        """The statement with placeholders, and its parameters."""
+        return self._query.sql()
+
+    def make_subquery(self):
+        """The same rows, as an expression over a derived table."""
+        # The engine wraps where it must; the rows are the same.
+        return self._derive(self._query, ("make_subquery", self), QueryExpression)
+
+    def from_clause(self) -> str:
+        """The text after FROM."""
+        return self._query.from_clause()
+
+    def where_clause(self) -> str:
+        """The text from WHERE on, or nothing."""
+        return self._query.where_clause()
+
+    def sorting_clauses(self) -> str:
+        """The text from ORDER BY on, or nothing."""
+        sql = self.make_sql()
+        at = sql.rfind(" ORDER BY ")
+        return sql[at:] if at >= 0 and ")" not in sql[at:] else ""
+
+    # -- how it looks ----------------------------------------------------------------------------------------------
+    def preview(self, limit: int | None = None, width: int | None = None) -> str:
+        """The first rows as a text table."""
+        from .preview import preview
+
+        return preview(self, limit, width)
+
+    def __repr__(self) -> str:
+        from .logging import logger
+
+        return object.__repr__(self) if logger.level == 10 else self.preview()
+
+    def _repr_html_(self) -> str:
+        from .preview import repr_html
+
+        return repr_html(self)
+
+    # -- pickling --------------------------------------------------------------------------------------------------
+    def __reduce__(self):
+        if self._recipe is None:
+            raise TypeError(f"{type(self).__name__} cannot be pickled")
+        return (_rebuild, self._recipe)
+
+
+class Aggregation(QueryExpression):
+    """The result of :meth:`QueryExpression.aggr`."""
+
+
+class Union(QueryExpression):
+    """The result of ``a + b``."""
+
+
+class U:
+    """The universal set over some attributes: their distinct values, and totals.
+
+    >>> dj.U("rig") & Session
+    >>> dj.U("rig").aggr(Session, n="count(*)")
+    >>> dj.U().aggr(Session, n="count(*)")
+    """
+
+    def __init__(self, *primary_key: str):
+        for name in primary_key:
+            if not isinstance(name, str):
+                raise TypeError(f"U takes attribute names, not {type(name).__name__}")
+        self._primary_key = list(primary_key)
+
+    @property
+    def primary_key(self) -> list[str]:
+        """The names given."""
+        return list(self._primary_key)
+
+    def __and__(self, other: Any):
+        other = _operand(other, None, "restriction of dj.U")
+        return other._derive(other._query.u_restrict(self._primary_key), ("u_restrict", other, self._primary_key))
+
+    def aggr(self, group: Any, **named_attributes: str):
+        """For each distinct combination of the attributes, values computed over the rows that have it."""
+        if named_attributes.get("exclude_nonmatching") is not None:
+            if not named_attributes.pop("exclude_nonmatching"):
+                raise DataJointError("dj.U has no rows of its own, so exclude_nonmatching=False makes no sense here")
+        group = _operand(group, None, "aggregation")
+        handle = group._query.u_aggr(self._primary_key, named_attributes)
+        return group._derive(handle, ("u_aggr", group, self._primary_key, named_attributes), Aggregation)
+
+    aggregate = aggr
+
+    def join(self, other: Any, *_args: Any, **_kwargs: Any):
+        """Not defined; use ``&`` or :meth:`aggr`."""
+        raise DataJointError("dj.U cannot be joined; use dj.U(...) & expression, or dj.U(...).aggr(expression, ...)")
+
+    __mul__ = __rmul__ = join
+
+    def __sub__(self, other: Any):
+        raise DataJointError("nothing can be subtracted from dj.U")
+
+    def _lode_condition(self) -> tuple:
+        return ("true",)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, U) and other._primary_key == self._primary_key
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"U({', '.join(map(repr, self._primary_key))})"
+
+
+def is_expression(value: Any) -> bool:
+    """True for expressions and table classes."""
+    return isinstance(value, QueryExpression) or (isinstance(value, type) and issubclass(value, QueryExpression))
+
+
+def _operand(value: Any, left: QueryExpression | None, what: str) -> QueryExpression:
+    if isinstance(value, U):
+        raise DataJointError(f"dj.U cannot be an operand of a {what}; use dj.U(...) & expression, or dj.U(...).aggr")
+    if isinstance(value, type) and issubclass(value, QueryExpression):
+        value = value()
+    if not isinstance(value, QueryExpression):
+        raise DataJointError(f"a {what} takes a query expression, not {type(value).__name__}")
+    if left is not None and left.connection is not value.connection:
+        raise DataJointError(f"the operands of a {what} belong to different connections")
+    return value
+
+
+def _squeezed_value(value: Any) -> Any:
+    return value.squeeze() if type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0 else value
+
+
+def _squeezed(rows: list[dict[str, Any]], heading: Heading) -> list[dict[str, Any]]:
+    """The same rows, arrays that a codec decoded without their dimensions of length one."""
+    names = [n for n in heading.names if heading[n].codec is not None]
+    for row in rows:
+        for name in names:
+            if name in row:
+                row[name] = _squeezed_value(row[name])
+    return rows
+
+
+def _squeezed_column(array: Any) -> Any:
+    if array.dtype.hasobject:
+        for i in range(len(array)):
+            array[i] = _squeezed_value(array[i])
+        return array
+    import numpy
+
+    keep = tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1)
+    return numpy.squeeze(array, axis=keep)
+
+
+def _squeezed_fields(array: Any, heading: Heading) -> Any:
+    for name in array.dtype.names or ():
+        if heading[name].codec is not None and array.dtype[name].hasobject:
+            for i in range(len(array)):
+                array[name][i] = _squeezed_value(array[name][i])
+    return array
+
+
+def _order(order_by: Any) -> list[str] | None:
+    if order_by is None:
+        return None
+    return Top(order_by=order_by).order_by
+
+
+def _import(name: str, extra: str):
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{name} is needed for this; install it with: pip install 'lodestore[{extra}]'") from error
+
+
+def _rebuild(operation: str, *args: Any):
+    """Plays one step of a pickled expression."""
+    if operation == "table":
+        (cls,) = args
+        return cls()
+    if operation == "u_restrict":
+        return U(*args[1]) & args[0]
+    if operation == "u_aggr":
+        return U(*args[1]).aggr(args[0], **args[2])
+    first, *rest = args
+    if operation == "restrict":
+        return first.restrict(*rest)
+    if operation == "proj":
+        return first.proj(*rest[0], **rest[1])
+    if operation == "join":
+        return first.join(*rest)
+    if operation == "union":
+        return first + rest[0]
+    if operation == "aggr":
+        return first.aggr(rest[0], *rest[1], exclude_nonmatching=rest[2], **rest[3])
+    if operation == "make_subquery":
+        return first.make_subquery()
+    raise DataJointError(f"unknown step in a pickled expression: {operation}")

@@ -33,6 +33,7 @@ pub use options::{
 pub use permit::InsertPermit;
 pub use references::{References, Section};
 pub use rows::Rows;
+pub(crate) use rows::row_text;
 pub use staged::StagedInsert;
 pub use typed::{TypedRows, TypedStream};
 

@@ -274,7 +274,7 @@ pub(super) fn key_text(attributes: &[&Attribute], row: &[Option<Value>]) -> Stri
 }
 
 /// The key of a row of names and values as text.
-pub(super) fn row_text(row: &Row) -> String {
+pub(crate) fn row_text(row: &Row) -> String {
     row.iter()
         .map(|(name, value)| format!("{name}={}", value_text(value)))
         .collect::<Vec<_>>()

@@ -12,7 +12,13 @@ use crate::table::Table;
 use crate::value::{Row, Value};
 
 /// Fills the columns of the rows of a key, if the table has them; inside the transaction that made the rows.
-pub(super) fn record(lode: &Lode, target: &Table, key: &Row, start: DateTime, duration: Duration) -> Result<()> {
+pub(super) fn record(
+    lode: &Lode,
+    target: &Table,
+    key: &Row,
+    start: DateTime,
+    duration: Duration,
+) -> Result<()> {
     let heading = lode.heading(target.name())?;
     let dialect = lode.dialect();
     let (mut sets, mut params) = (Vec::new(), Vec::new());
@@ -28,26 +34,38 @@ pub(super) fn record(lode: &Lode, target: &Table, key: &Row, start: DateTime, du
             None => value,
         };
         params.push(value);
-        sets.push(format!("{} = {}", dialect.quote(&attribute.name), dialect.placeholder(params.len())));
+        sets.push(format!(
+            "{} = {}",
+            dialect.quote(&attribute.name),
+            dialect.placeholder(params.len())
+        ));
     }
     if sets.is_empty() {
         return Ok(());
     }
     let mut conditions = Vec::new();
     for (name, value) in key.iter() {
-        let Some(attribute) = heading.get(name) else { continue };
+        let Some(attribute) = heading.get(name) else {
+            continue;
+        };
         params.push(match &attribute.storage {
             Some(storage) => dialect.stored(storage, value)?,
             None => value.clone(),
         });
-        conditions.push(format!("{} = {}", dialect.quote(name), dialect.placeholder(params.len())));
+        conditions.push(format!(
+            "{} = {}",
+            dialect.quote(name),
+            dialect.placeholder(params.len())
+        ));
     }
     let table = dialect.full_name(&target.name().schema, &target.name().name);
     let mut text = format!("UPDATE {table} SET {}", sets.join(", "));
     if !conditions.is_empty() {
         text.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
     }
-    lode.backend().execute(&Statement { text, params }).map(|_| ())
+    lode.backend()
+        .execute(&Statement { text, params })
+        .map(|_| ())
 }
 
 /// The code version as `jobs.version_method` says; empty if there is none to tell.
@@ -55,11 +73,15 @@ fn version(lode: &Lode) -> String {
     if lode.config().get_str("jobs.version_method").as_deref() != Some("git") {
         return String::new();
     }
-    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+    let output = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output();
     match output {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().chars().take(64).collect()
-        }
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .chars()
+            .take(64)
+            .collect(),
         _ => String::new(),
     }
 }

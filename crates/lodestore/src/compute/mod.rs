@@ -30,7 +30,11 @@ pub struct PopulateOptions<'a> {
 
 impl Default for PopulateOptions<'_> {
     fn default() -> Self {
-        PopulateOptions { suppress_errors: false, max_calls: None, progress: &Silent }
+        PopulateOptions {
+            suppress_errors: false,
+            max_calls: None,
+            progress: &Silent,
+        }
     }
 }
 
@@ -61,11 +65,15 @@ pub fn populate(
     let lode = target.lode();
     let place = |e: Error| e.table(&target.name().schema, &target.name().name);
     if target.is_restricted() {
-        return Err(place(Error::invalid("a restricted table cannot be populated"))
-            .hint("Give the restriction to populate instead."));
+        return Err(
+            place(Error::invalid("a restricted table cannot be populated"))
+                .hint("Give the restriction to populate instead."),
+        );
     }
     if lode.in_transaction() {
-        return Err(place(Error::invalid("populate cannot run inside a transaction: every key has its own")));
+        return Err(place(Error::invalid(
+            "populate cannot run inside a transaction: every key has its own",
+        )));
     }
     let mut keys = missing(key_source, target)?.keys()?;
     if let Some(max) = options.max_calls {
@@ -132,10 +140,16 @@ pub fn progress(key_source: &Query, target: &Table) -> Result<(u64, u64)> {
 /// The keys of the source that the target does not have.
 pub fn missing(key_source: &Query, target: &Table) -> Result<Query> {
     let (source, heading) = (key_source.proj(only_key())?, target.heading()?);
-    if let Some(name) = source.primary_key()?.iter().find(|n| heading.get(n).is_none()) {
-        return Err(Error::invalid(format!("the key source has an attribute `{name}` that the table lacks"))
-            .table(&target.name().schema, &target.name().name)
-            .attribute(&**name));
+    if let Some(name) = source
+        .primary_key()?
+        .iter()
+        .find(|n| heading.get(n).is_none())
+    {
+        return Err(Error::invalid(format!(
+            "the key source has an attribute `{name}` that the table lacks"
+        ))
+        .table(&target.name().schema, &target.name().name)
+        .attribute(&**name));
     }
     source.restrict(!Cond::In(target.proj(only_key())?))
 }
@@ -146,9 +160,17 @@ pub fn default_key_source(target: &Table) -> Result<Query> {
     let lode = target.lode();
     let graph = lode.dependencies(&[&target.name().schema])?;
     let mut source: Option<Query> = None;
-    for edge in graph.parents(target.name()).into_iter().filter(|e| e.primary) {
+    for edge in graph
+        .parents(target.name())
+        .into_iter()
+        .filter(|e| e.primary)
+    {
         let mut projection = only_key();
-        for (child, parent) in edge.attr_map.iter().filter(|(child, parent)| child != parent) {
+        for (child, parent) in edge
+            .attr_map
+            .iter()
+            .filter(|(child, parent)| child != parent)
+        {
             projection = projection.rename(child.as_str(), parent.as_str());
         }
         let parent = Query::table(lode, &edge.parent).proj(projection)?;
@@ -158,16 +180,23 @@ pub fn default_key_source(target: &Table) -> Result<Query> {
         });
     }
     source.ok_or_else(|| {
-        Error::invalid("no foreign key lies within the primary key, so there is no default key source")
-            .table(&target.name().schema, &target.name().name)
-            .hint("Give a key source.")
+        Error::invalid(
+            "no foreign key lies within the primary key, so there is no default key source",
+        )
+        .table(&target.name().schema, &target.name().name)
+        .hint("Give a key source.")
     })
 }
 
 impl Table {
     /// Populates the table from its default key source; see [`populate`].
     pub fn populate(&self, mut make: impl FnMut(&Row) -> Result<()>) -> Result<PopulateReport> {
-        populate(&default_key_source(self)?, self, &mut make, &PopulateOptions::default())
+        populate(
+            &default_key_source(self)?,
+            self,
+            &mut make,
+            &PopulateOptions::default(),
+        )
     }
 }
 

@@ -46,14 +46,22 @@ pub struct GcOptions<'a> {
 
 impl Default for GcOptions<'_> {
     fn default() -> Self {
-        GcOptions { store: None, force: false, grace: None, progress: &Silent }
+        GcOptions {
+            store: None,
+            force: false,
+            grace: None,
+            progress: &Silent,
+        }
     }
 }
 
 impl GcOptions<'_> {
     /// Scans one store.
     pub fn store(name: impl Into<String>) -> Self {
-        GcOptions { store: Some(name.into()), ..Self::default() }
+        GcOptions {
+            store: Some(name.into()),
+            ..Self::default()
+        }
     }
 }
 
@@ -85,7 +93,10 @@ pub struct Plan {
 /// Errors: no schema given, a schema or store that is not there, a listing or a table that cannot be read.
 pub fn scan(lode: &Lode, schemas: &[&str], options: &GcOptions<'_>) -> Result<Plan> {
     let (store, schemas) = subject(lode, schemas, options)?;
-    let mut stats = Stats { dry_run: true, ..Stats::default() };
+    let mut stats = Stats {
+        dry_run: true,
+        ..Stats::default()
+    };
 
     // List first: a row committed after the listing names an object that is then not a candidate, or that its writer
     // has yet to look at again.
@@ -106,14 +117,21 @@ pub fn scan(lode: &Lode, schemas: &[&str], options: &GcOptions<'_>) -> Result<Pl
     interruption(options.progress)?;
 
     let recorded = recorded_paths(lode, &*store, &schemas)?;
-    let grace = options.grace.or_else(|| lode.config().get_f64("lode.gc.grace")).unwrap_or(0.0);
+    let grace = options
+        .grace
+        .or_else(|| lode.config().get_f64("lode.gc.grace"))
+        .unwrap_or(0.0);
     let youngest = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(f64::INFINITY, |now| now.as_secs_f64() - grace);
 
     let mut orphans = Vec::new();
     for (files, is_hash) in [(hash_files, true), (schema_files, false)] {
-        let section = if is_hash { &mut stats.hash } else { &mut stats.schema };
+        let section = if is_hash {
+            &mut stats.hash
+        } else {
+            &mut stats.schema
+        };
         let mut seen = HashSet::new();
         for file in files.into_iter().filter(|f| !f.is_dir) {
             if !seen.insert(file.path.clone()) {
@@ -131,20 +149,40 @@ pub fn scan(lode: &Lode, schemas: &[&str], options: &GcOptions<'_>) -> Result<Pl
             section.orphaned += 1;
             section.orphaned_bytes += file.size;
             section.orphans.push(file.path.clone());
-            orphans.push(Orphan { path: file.path, size: file.size, is_hash });
+            orphans.push(Orphan {
+                path: file.path,
+                size: file.size,
+                is_hash,
+            });
         }
         section.orphans.sort_unstable();
     }
     let (hash, schema) = live.counts(&schemas, &*store);
     (stats.hash.referenced, stats.schema.referenced) = (hash, schema);
     orphans.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Plan { lode: lode.clone(), store, schemas, orphans, stats, force: options.force })
+    Ok(Plan {
+        lode: lode.clone(),
+        store,
+        schemas,
+        orphans,
+        stats,
+        force: options.force,
+    })
 }
 
 /// Scans and, unless `dry_run`, removes.
-pub fn collect(lode: &Lode, schemas: &[&str], dry_run: bool, options: &GcOptions<'_>) -> Result<Stats> {
+pub fn collect(
+    lode: &Lode,
+    schemas: &[&str],
+    dry_run: bool,
+    options: &GcOptions<'_>,
+) -> Result<Stats> {
     let plan = scan(lode, schemas, options)?;
-    if dry_run { Ok(plan.stats) } else { plan.execute(options.progress) }
+    if dry_run {
+        Ok(plan.stats)
+    } else {
+        plan.execute(options.progress)
+    }
 }
 
 impl Plan {
@@ -179,8 +217,10 @@ impl Plan {
     pub fn execute(mut self, progress: &dyn Progress) -> Result<Stats> {
         self.check()?;
         if self.lode.in_transaction() {
-            return Err(Error::invalid("garbage cannot be collected inside a transaction")
-                .hint("A rollback would bring back rows whose objects are gone."));
+            return Err(
+                Error::invalid("garbage cannot be collected inside a transaction")
+                    .hint("A rollback would bring back rows whose objects are gone."),
+            );
         }
         self.stats.dry_run = false;
         progress.begin("removing objects", Some(self.orphans.len() as u64));
@@ -204,7 +244,11 @@ impl Plan {
                 match self.store.delete(&file.path) {
                     Ok(true) => {
                         self.stats.bytes_freed += file.size;
-                        let section = if file.is_hash { &mut self.stats.hash } else { &mut self.stats.schema };
+                        let section = if file.is_hash {
+                            &mut self.stats.hash
+                        } else {
+                            &mut self.stats.schema
+                        };
                         section.deleted += 1;
                     }
                     // Someone else was faster.
@@ -253,7 +297,9 @@ impl Live {
     fn read(lode: &Lode, store: &Arc<dyn Store>) -> Result<Live> {
         let schemas = lode.schemas()?;
         let references: References = references::references(lode, &schemas)?;
-        Ok(Live { by_section: references.in_store(&**store, lode.stores()) })
+        Ok(Live {
+            by_section: references.in_store(&**store, lode.stores()),
+        })
     }
 
     /// True if the file is an object that a row refers to, lies in one, or is the manifest of one.
@@ -278,13 +324,20 @@ impl Live {
         let of = |place: Place| self.by_section.get(&place).into_iter().flatten();
         let spec = store.spec();
         let within = |path: &str, prefix: &str| {
-            let relative = path.strip_prefix(prefix).unwrap_or(path).trim_start_matches('/');
+            let relative = path
+                .strip_prefix(prefix)
+                .unwrap_or(path)
+                .trim_start_matches('/');
             let mut parts = relative.split('/').skip_while(|p| p.contains('='));
             // Objects at the root, as older versions wrote them, count by their schema too.
             parts.next().is_some_and(|p| schemas.iter().any(|s| s == p))
         };
-        let hash = of(Place::Hash).filter(|p| within(p, &spec.hash_prefix)).count();
-        let schema = of(Place::Schema).filter(|p| within(p, &spec.schema_prefix)).count();
+        let hash = of(Place::Hash)
+            .filter(|p| within(p, &spec.hash_prefix))
+            .count();
+        let schema = of(Place::Schema)
+            .filter(|p| within(p, &spec.schema_prefix))
+            .count();
         (hash as u64, schema as u64)
     }
 }
@@ -297,20 +350,41 @@ pub fn referenced_paths(
 ) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
     let (store, schemas) = subject(lode, schemas, options)?;
     let sections = references::references(lode, &schemas)?.in_store(&*store, lode.stores());
-    let of = |place| sections.get(&place).into_iter().flatten().cloned().collect();
+    let of = |place| {
+        sections
+            .get(&place)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    };
     Ok((of(Place::Hash), of(Place::Schema)))
 }
 
 /// Hash-addressed files of a schema with their sizes.
-pub fn list_hash_paths(lode: &Lode, schema: &str, options: &GcOptions<'_>) -> Result<BTreeMap<String, u64>> {
+pub fn list_hash_paths(
+    lode: &Lode,
+    schema: &str,
+    options: &GcOptions<'_>,
+) -> Result<BTreeMap<String, u64>> {
     let (store, _) = subject(lode, &[schema], options)?;
-    Ok(listing::hash_files(&*store, schema)?.into_iter().map(|f| (f.path, f.size)).collect())
+    Ok(listing::hash_files(&*store, schema)?
+        .into_iter()
+        .map(|f| (f.path, f.size))
+        .collect())
 }
 
 /// Files of a schema's section with their sizes, manifests included.
-pub fn list_schema_paths(lode: &Lode, schema: &str, options: &GcOptions<'_>) -> Result<BTreeMap<String, u64>> {
+pub fn list_schema_paths(
+    lode: &Lode,
+    schema: &str,
+    options: &GcOptions<'_>,
+) -> Result<BTreeMap<String, u64>> {
     let (store, _) = subject(lode, &[schema], options)?;
-    Ok(listing::schema_files(lode, &*store, schema)?.into_iter().map(|f| (f.path, f.size)).collect())
+    Ok(listing::schema_files(lode, &*store, schema)?
+        .into_iter()
+        .map(|f| (f.path, f.size))
+        .collect())
 }
 
 /// Removes one schema-addressed object that no row refers to: a file, or a folder with its manifest. False if nothing
@@ -320,9 +394,15 @@ pub fn delete_schema_path(lode: &Lode, path: &str, options: &GcOptions<'_>) -> R
     lode.transaction(|| {
         let live = Live::read(lode, &store)?;
         let below = format!("{}/", references::clean(path));
-        let inside = live.by_section.values().flatten().any(|p| p.starts_with(&below));
+        let inside = live
+            .by_section
+            .values()
+            .flatten()
+            .any(|p| p.starts_with(&below));
         if inside || live.holds(&references::clean(path)) {
-            return Err(Error::invalid("a row refers to this object").store(store.name()).path(path));
+            return Err(Error::invalid("a row refers to this object")
+                .store(store.name())
+                .path(path));
         }
         match store.head(path)? {
             None => Ok(false),
@@ -336,17 +416,25 @@ pub fn delete_schema_path(lode: &Lode, path: &str, options: &GcOptions<'_>) -> R
 }
 
 /// The store and the schemas of a scan, checked.
-fn subject(lode: &Lode, schemas: &[&str], options: &GcOptions<'_>) -> Result<(Arc<dyn Store>, Vec<String>)> {
+fn subject(
+    lode: &Lode,
+    schemas: &[&str],
+    options: &GcOptions<'_>,
+) -> Result<(Arc<dyn Store>, Vec<String>)> {
     if schemas.is_empty() {
-        return Err(Error::invalid("at least one schema is needed to look for garbage"));
+        return Err(Error::invalid(
+            "at least one schema is needed to look for garbage",
+        ));
     }
     let known = lode.schemas()?;
     if let Some(unknown) = schemas.iter().find(|s| !known.iter().any(|k| k == *s)) {
         let error = Error::invalid(format!("there is no schema `{unknown}`"));
-        return Err(match did_you_mean(unknown, known.iter().map(String::as_str)) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        });
+        return Err(
+            match did_you_mean(unknown, known.iter().map(String::as_str)) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            },
+        );
     }
     let mut names: Vec<String> = Vec::new();
     for schema in schemas {
@@ -370,9 +458,15 @@ fn recorded_paths(lode: &Lode, store: &dyn Store, schemas: &[String]) -> Result<
 }
 
 fn is_same(lode: &Lode, name: Option<&str>, store: &dyn Store) -> bool {
-    lode.stores().resolve_name(name).is_ok_and(|n| n == store.name())
+    lode.stores()
+        .resolve_name(name)
+        .is_ok_and(|n| n == store.name())
 }
 
 fn interruption(progress: &dyn Progress) -> Result<()> {
-    if progress.interrupted() { Err(Error::new(ErrorKind::Interrupted, "interrupted")) } else { Ok(()) }
+    if progress.interrupted() {
+        Err(Error::new(ErrorKind::Interrupted, "interrupted"))
+    } else {
+        Ok(())
+    }
 }

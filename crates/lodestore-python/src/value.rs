@@ -12,10 +12,10 @@ mod from_py;
 mod rows;
 mod to_py;
 
-pub(crate) use arrays::{array_to_py, dtype_from_py, dtype_to_py};
+pub(crate) use arrays::{array_to_py, dtype_to_py, objects_to_py};
 pub(crate) use from_py::{Mode, PyForeign, from_py, mode_of_attribute, mode_of_spec};
 pub(crate) use rows::{Columns, row_from_py, rows_from_py};
-pub(crate) use to_py::{json_loads, json_to_py, row_to_dict, to_py};
+pub(crate) use to_py::{decimal, json_loads, json_to_py, row_to_dict, to_py, uuid};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

@@ -310,7 +310,7 @@ pub(crate) fn array_to_py<'py>(py: Python<'py>, array: Array) -> PyResult<Bound<
 }
 
 /// An object array of this shape, filled element by element (nothing is broadcast or looked into).
-pub(super) fn objects_to_py<'py>(
+pub(crate) fn objects_to_py<'py>(
     py: Python<'py>,
     shape: &[usize],
     objects: Vec<Bound<'py, PyAny>>,

@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod query;
 mod refs;
+mod staged;
 mod table;
 mod value;
 
@@ -29,6 +30,7 @@ fn _lodestore(m: &Bound<'_, PyModule>) -> PyResult<()> {
     output::register(m)?;
     blob::register(m)?;
     codec::register(m)?;
+    staged::register(m)?;
     refs::register(m)?;
     config::register(m)?;
     progress::register(m)?;

@@ -139,7 +139,8 @@ pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: Batch, squeeze: bool) 
             }
             Column::Arrow(kind, values) => {
                 let large = values.get_buffer_memory_size() > i32::MAX as usize;
-                let array = ArrowArray::from_array_ref(values).to_pyarrow(py)?;
+                let shared = ArrowArray::from_array_ref(values);
+                let array = shared.to_pyarrow(py)?;
                 match kind {
                     ColumnKind::Text if !large => array.call_method1(intern!(py, "cast"), ("string",))?,
                     ColumnKind::Bytes if !large => array.call_method1(intern!(py, "cast"), ("binary",))?,

@@ -82,7 +82,7 @@ pub(crate) fn read_all(py: Python<'_>, refs: &[&NpyRef]) -> PyResult<Vec<Array>>
                 r.unload();
                 array
             })
-            .collect()
+            .collect::<lodestore::Result<_>>()
     })
     .or_raise()
 }

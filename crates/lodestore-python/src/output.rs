@@ -139,8 +139,8 @@ pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: Batch, squeeze: bool) 
             }
             Column::Arrow(kind, values) => {
                 let large = values.get_buffer_memory_size() > i32::MAX as usize;
-                let shared = ArrowArray::from_array_ref(values);
-                let array = shared.to_pyarrow(py)?;
+                let shared = Bound::new(py, ArrowArray::from_array_ref(values))?;
+                let array = pyarrow.call_method1(intern!(py, "array"), (shared,))?;
                 match kind {
                     ColumnKind::Text if !large => array.call_method1(intern!(py, "cast"), ("string",))?,
                     ColumnKind::Bytes if !large => array.call_method1(intern!(py, "cast"), ("binary",))?,

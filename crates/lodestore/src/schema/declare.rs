@@ -1,7 +1,15 @@
 //! Declaration: definition text → table (spec: definition §4-§7, §9, §10, §14).
 
-use crate::definition::{ForeignKeyLine, TableName, Tier};
-use crate::error::Result;
+use indexmap::{IndexMap, IndexSet};
+
+use super::reading::{column_kind, resolve, type_of};
+use super::{Lode, lineage};
+use crate::definition::{
+    AttributeLine, CoreType, Default, ForeignKeyLine, ItemKind, Marker, NativeKind, NativeType, Section, StorageType,
+    TableName, Tier, Type, parse,
+};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
+use crate::sql::{BackendKind, CatalogTable, ColumnSpec, ForeignKeySpec, IndexSpec, TableSpec};
 
 /// What to declare.
 pub struct Declare<'a> {
@@ -46,4 +54,411 @@ pub struct Declared {
     pub table: TableName,
     /// Things the user should hear about: duplicates ignored, native types, own key attributes of a computed table.
     pub warnings: Vec<String>,
+}
+
+pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
+    let table = table_name(lode, &declare)?;
+    lode.require_schema(&table.schema)?;
+    if lode.is_declared(&table)? {
+        return Ok(Declared { table, warnings: Vec::new() });
+    }
+    if lode.in_transaction() {
+        return Err(Error::invalid("a table cannot be declared inside a transaction")
+            .table(&table.schema, &table.name)
+            .hint("Declare it before the transaction begins."));
+    }
+    let place = |e: Error| e.table(&table.schema, &table.name);
+    let compiled = compile(lode, &table, declare).map_err(place)?;
+    let statements = lode.dialect().create_table(&compiled.spec).map_err(place)?;
+    let result = lode.transaction(|| {
+        lode.run(statements)?;
+        lineage::replace(lode, &table, &compiled.lineage)
+    });
+    lode.refresh(&table.schema);
+    match result {
+        Ok(()) => Ok(Declared { table, warnings: compiled.warnings }),
+        // Another process may have declared the very table meanwhile.
+        Err(_) if lode.is_declared(&table)? => Ok(Declared { table, warnings: compiled.warnings }),
+        Err(error) => Err(place(error)),
+    }
+}
+
+/// How a declared table differs from a definition.
+pub(super) fn differences(lode: &Lode, declare: Declare<'_>) -> Result<Vec<String>> {
+    let table = table_name(lode, &declare)?;
+    let snapshot = lode.snapshot(&table.schema)?;
+    let found = snapshot.require(&table.name)?;
+    let compiled = compile(lode, &table, declare).map_err(|e| e.table(&table.schema, &table.name))?;
+    Ok(compare(&compiled.spec, found))
+}
+
+fn table_name(lode: &Lode, declare: &Declare<'_>) -> Result<TableName> {
+    let table = match (declare.tier, declare.master) {
+        (Tier::Part, Some(master)) => TableName::part_of(master, declare.class_name)?,
+        (Tier::Part, None) => {
+            return Err(Error::invalid(format!("the part `{}` has no master", declare.class_name)));
+        }
+        (Tier::Hidden | Tier::Other, _) => {
+            return Err(Error::invalid(format!("`{}` has no tier that can be declared", declare.class_name)));
+        }
+        (tier, _) => TableName::of_class(declare.schema, tier, declare.class_name)?,
+    };
+    let limit = lode.dialect().max_table_name();
+    if table.name.len() > limit {
+        let length = table.name.len();
+        return Err(Error::invalid(format!("the stored name `{}` has {length} characters; the limit is {limit}", table.name))
+            .table(&table.schema, &table.name)
+            .hint("Choose a shorter class name."));
+    }
+    Ok(table)
+}
+
+struct Compiled {
+    spec: TableSpec,
+    /// (attribute, origin).
+    lineage: Vec<(String, String)>,
+    warnings: Vec<String>,
+}
+
+struct Compiler<'a> {
+    lode: &'a Lode,
+    table: &'a TableName,
+    columns: IndexMap<String, ColumnSpec>,
+    primary_key: IndexSet<String>,
+    foreign_keys: Vec<ForeignKeySpec>,
+    indexes: Vec<IndexSpec>,
+    lineage: IndexMap<String, String>,
+    warnings: Vec<String>,
+}
+
+fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compiled> {
+    let definition = parse(declare.definition)?;
+    let mut compiler = Compiler {
+        lode,
+        table,
+        columns: IndexMap::new(),
+        primary_key: IndexSet::new(),
+        foreign_keys: Vec::new(),
+        indexes: Vec::new(),
+        lineage: IndexMap::new(),
+        warnings: Vec::new(),
+    };
+    for item in &definition.items {
+        let primary = item.section == Section::Primary;
+        let line = |e: Error| e.hint(format!("In line {} of the definition: {}", item.line, item.text));
+        match &item.kind {
+            ItemKind::Attribute(attribute) => compiler.attribute(attribute, primary).map_err(line)?,
+            ItemKind::ForeignKey(key) => {
+                let target = (declare.resolve)(key).map_err(line)?;
+                compiler.foreign_key(key, &target, primary).map_err(line)?;
+            }
+            ItemKind::Index(index) => {
+                compiler.indexes.push(IndexSpec { unique: index.unique, terms: index.terms.clone() });
+            }
+        }
+    }
+    compiler.hidden_columns(declare.tier, declare.hidden);
+    if matches!(declare.tier, Tier::Imported | Tier::Computed) {
+        compiler.warn_about_own_keys();
+    }
+    Ok(Compiled {
+        spec: TableSpec {
+            schema: table.schema.clone(),
+            table: table.name.clone(),
+            comment: definition.comment,
+            columns: compiler.columns.into_values().collect(),
+            primary_key: compiler.primary_key.into_iter().collect(),
+            foreign_keys: compiler.foreign_keys,
+            indexes: compiler.indexes,
+        },
+        lineage: compiler.lineage.into_iter().collect(),
+        warnings: compiler.warnings,
+    })
+}
+
+impl Compiler<'_> {
+    fn own_origin(&self, attribute: &str) -> String {
+        format!("{}.{}.{attribute}", self.table.schema, self.table.name)
+    }
+
+    fn attribute(&mut self, line: &AttributeLine, primary: bool) -> Result<()> {
+        if self.columns.contains_key(&line.name) {
+            self.warnings.push(format!("attribute `{}` is defined already; the later line is ignored", line.name));
+            return Ok(());
+        }
+        let storage = self.storage(&line.type_).map_err(|e| e.attribute(&line.name))?;
+        storage.check_default(&line.default).map_err(|e| e.attribute(&line.name))?;
+        if primary {
+            storage.check_key().map_err(|e| e.attribute(&line.name))?;
+            if line.default == Default::Null {
+                return Err(Error::new(ErrorKind::Definition, "a primary-key attribute cannot be null").attribute(&line.name));
+            }
+            self.primary_key.insert(line.name.clone());
+            self.lineage.insert(line.name.clone(), self.own_origin(&line.name));
+        }
+        if let Type::Native(native) = &line.type_ {
+            self.warnings.push(format!(
+                "attribute `{}` has the native type `{}`, which not every database has; core types are portable",
+                line.name, native.text
+            ));
+        }
+        let comment = self.marked(&line.type_, &line.comment);
+        self.columns.insert(
+            line.name.clone(),
+            ColumnSpec {
+                name: line.name.clone(),
+                storage,
+                default: line.default.clone(),
+                nullable: false,
+                comment,
+                inherited: false,
+            },
+        );
+        Ok(())
+    }
+
+    fn storage(&self, type_: &Type) -> Result<StorageType> {
+        match resolve(Some(type_), self.lode.codecs()) {
+            (Some(storage), _) => Ok(storage),
+            (None, Some(Err(error))) => Err(error),
+            (None, _) => Err(Error::new(ErrorKind::Definition, format!("the type `{type_}` is not known"))),
+        }
+    }
+
+    /// The column comment with its marker. Elsewhere native columns go without one, as the reference writes them; on
+    /// SQLite the storage class says too little (spec: definition §5, §12).
+    fn marked(&self, type_: &Type, comment: &str) -> String {
+        match type_ {
+            Type::Native(_) if self.lode.dialect().kind() != BackendKind::Sqlite => comment.to_owned(),
+            _ => Marker::compose(type_, comment),
+        }
+    }
+
+    fn foreign_key(&mut self, line: &ForeignKeyLine, target: &ForeignKeyTarget, primary: bool) -> Result<()> {
+        let wrong = |message: String| Err(Error::new(ErrorKind::Definition, message));
+        if target.table == *self.table {
+            return wrong("a table cannot reference itself".to_owned());
+        }
+        if primary && line.nullable {
+            return wrong("a foreign key of the primary key cannot be nullable".to_owned());
+        }
+        let snapshot = self.lode.snapshot(&target.table.schema)?;
+        let parent = snapshot.require(&target.table.name)?;
+        if parent.primary_key.iter().any(|k| k.starts_with('_')) {
+            return wrong(format!("`{}` has no primary key of its own to reference", target.table));
+        }
+        for (new, old) in &target.renames {
+            if !parent.columns.iter().any(|c| c.name == *old) {
+                let error = Error::new(ErrorKind::Definition, format!("`{}` has no attribute `{old}`", target.table));
+                return Err(match did_you_mean(old, parent.columns.iter().map(|c| c.name.as_str())) {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                });
+            }
+            if parent.primary_key.contains(new) && !target.renames.iter().any(|(_, o)| o == new) {
+                return wrong(format!("`{new}` is another attribute of the key of `{}` already", target.table));
+            }
+        }
+        // The parent's primary attributes in the order of its columns.
+        let keys = parent.columns.iter().filter(|c| parent.primary_key.contains(&c.name));
+        let mut key = ForeignKeySpec {
+            columns: Vec::new(),
+            parent_schema: target.table.schema.clone(),
+            parent_table: target.table.name.clone(),
+            parent_columns: Vec::new(),
+        };
+        for column in keys {
+            let renamed = target.renames.iter().find(|(_, old)| *old == column.name);
+            let name = renamed.map_or(&column.name, |(new, _)| new);
+            if key.columns.contains(name) {
+                return wrong(format!("two attributes of the key of `{}` are both called `{name}`", target.table));
+            }
+            let type_ = match type_of(column) {
+                Some(type_) => without_numbering(type_),
+                None => {
+                    return wrong(format!("the type of `{}` in `{}` cannot be read", column.name, target.table));
+                }
+            };
+            let storage = self.storage(&type_)?;
+            match self.columns.get(name) {
+                None => {
+                    let comment = self.marked(&type_, &Marker::parse(&column.comment).comment);
+                    let spec = ColumnSpec {
+                        name: name.clone(),
+                        storage,
+                        default: Default::Required,
+                        nullable: line.nullable,
+                        comment,
+                        inherited: true,
+                    };
+                    self.columns.insert(name.clone(), spec);
+                    if primary {
+                        self.primary_key.insert(name.clone());
+                    }
+                }
+                Some(present) if column_kind(&present.storage) != column_kind(&storage) => {
+                    return wrong(format!(
+                        "`{name}` is of type `{}` here, but of type `{storage}` in `{}`",
+                        present.storage, target.table
+                    ));
+                }
+                Some(_) => {}
+            }
+            let origin = match snapshot.origin(&parent.name, &column.name) {
+                Some(origin) => origin.to_string(),
+                None => {
+                    if snapshot.lineage_available {
+                        self.warnings.push(format!("`{}.{}` has no lineage; it is taken as the origin", target.table, column.name));
+                    }
+                    format!("{}.{}", target.table, column.name)
+                }
+            };
+            self.lineage.insert(name.clone(), origin);
+            key.columns.push(name.clone());
+            key.parent_columns.push(column.name.clone());
+        }
+        if line.unique {
+            self.indexes.push(IndexSpec { unique: true, terms: key.columns.clone() });
+        }
+        self.foreign_keys.push(key);
+        Ok(())
+    }
+
+    /// Columns of the engine's own (spec: definition §6). The comments are part of the on-disk form.
+    fn hidden_columns(&mut self, tier: Tier, hidden: HiddenColumns) {
+        let mut add = |name: &str, type_: CoreType, default: Default, comment: &str| {
+            let type_ = Type::Core(type_);
+            self.columns.insert(
+                name.to_owned(),
+                ColumnSpec {
+                    name: name.to_owned(),
+                    comment: Marker::compose(&type_, comment),
+                    storage: type_.storage().unwrap_or(StorageType::Core(CoreType::Bool)),
+                    default,
+                    nullable: false,
+                    inherited: false,
+                },
+            );
+        };
+        let singleton = self.primary_key.is_empty();
+        if singleton {
+            add("_singleton", CoreType::Bool, Default::Literal("1".into()), "singleton primary key");
+        }
+        if hidden.job_metadata && matches!(tier, Tier::Imported | Tier::Computed) {
+            add("_job_start_time", CoreType::DateTime(Some(3)), Default::Null, "when computation began");
+            add("_job_duration", CoreType::Float32, Default::Null, "computation duration in seconds");
+            add("_job_version", CoreType::Varchar(64), Default::Literal(String::new()), "code version");
+        }
+        if hidden.provenance && tier == Tier::Manual {
+            let comment = "extrinsic provenance for a row that entered from outside";
+            add("_prov", CoreType::Json, Default::Null, comment);
+        }
+        if singleton {
+            self.primary_key.insert("_singleton".to_owned());
+            self.lineage.insert("_singleton".to_owned(), self.own_origin("_singleton"));
+        }
+    }
+
+    fn warn_about_own_keys(&mut self) {
+        let inherited = |name: &String| self.foreign_keys.iter().any(|k| k.columns.contains(name));
+        let own: Vec<&str> = self
+            .primary_key
+            .iter()
+            .filter(|name| !name.starts_with('_') && !inherited(name))
+            .map(String::as_str)
+            .collect();
+        if !own.is_empty() {
+            let text = format!(
+                "the primary-key attributes {} of this auto-populated table come from no foreign key; `populate` cannot know their values",
+                own.join(", ")
+            );
+            self.warnings.push(text);
+        }
+    }
+}
+
+/// The type of a column that references a self-numbering one: the same integers, but given.
+fn without_numbering(type_: Type) -> Type {
+    match type_ {
+        Type::Native(NativeType { text, kind: NativeKind::Int { min, max, auto_increment: true } }) => {
+            let text = match text.as_str() {
+                "serial" => "bigint".to_owned(),
+                text => text.replace("auto_increment", "").trim().to_owned(),
+            };
+            Type::Native(NativeType { text, kind: NativeKind::Int { min, max, auto_increment: false } })
+        }
+        other => other,
+    }
+}
+
+fn compare(wanted: &TableSpec, found: &CatalogTable) -> Vec<String> {
+    let mut out = Vec::new();
+    if wanted.comment != found.comment {
+        out.push(format!("the table comment is \"{}\" in the database and \"{}\" in the definition", found.comment, wanted.comment));
+    }
+    for column in &wanted.columns {
+        let Some(present) = found.columns.iter().find(|c| c.name == column.name) else {
+            // The engine's own columns depend on settings at the time of declaration.
+            if !column.name.starts_with('_') {
+                out.push(format!("attribute `{}` of the definition is not in the database", column.name));
+            }
+            continue;
+        };
+        let (here, there) = (Marker::parse(&column.comment), Marker::parse(&present.comment));
+        if there.type_text.is_none() && here.type_text.is_some() {
+            out.push(format!("attribute `{}` has lost the record of its type in the database", column.name));
+        } else if here.type_() != there.type_() {
+            out.push(format!(
+                "attribute `{}` is `{}` in the database and `{}` in the definition",
+                column.name,
+                there.type_text.as_deref().unwrap_or(&present.database_type),
+                here.type_text.as_deref().unwrap_or("a native type"),
+            ));
+        }
+        let nullable = column.nullable || column.default == Default::Null;
+        if nullable != present.nullable {
+            let state = |nullable| if nullable { "nullable" } else { "required" };
+            out.push(format!(
+                "attribute `{}` is {} in the database and {} in the definition",
+                column.name,
+                state(present.nullable),
+                state(nullable)
+            ));
+        }
+        if here.comment != there.comment && !column.inherited {
+            out.push(format!("the comment of attribute `{}` differs", column.name));
+        }
+    }
+    for column in found.columns.iter().filter(|c| !c.name.starts_with('_')) {
+        if !wanted.columns.iter().any(|c| c.name == column.name) {
+            out.push(format!("attribute `{}` of the database is not in the definition", column.name));
+        }
+    }
+    let sorted = |names: &[String]| names.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    if sorted(&wanted.primary_key) != sorted(&found.primary_key) {
+        out.push(format!(
+            "the primary key is ({}) in the database and ({}) in the definition",
+            found.primary_key.join(", "),
+            wanted.primary_key.join(", ")
+        ));
+    }
+    let wanted_keys = wanted.foreign_keys.iter().map(|k| (&k.columns, &k.parent_schema, &k.parent_table));
+    let wanted_keys: IndexSet<_> = wanted_keys.collect();
+    let found_keys: IndexSet<_> =
+        found.foreign_keys.iter().map(|k| (&k.columns, &k.parent_schema, &k.parent_table)).collect();
+    for (columns, schema, table) in wanted_keys.difference(&found_keys) {
+        out.push(format!("the foreign key ({}) to `{schema}.{table}` is not in the database", columns.join(", ")));
+    }
+    for (columns, schema, table) in found_keys.difference(&wanted_keys) {
+        out.push(format!("the foreign key ({}) to `{schema}.{table}` is not in the definition", columns.join(", ")));
+    }
+    for index in &wanted.indexes {
+        if !found.indexes.iter().any(|i| i.unique == index.unique && i.terms == index.terms)
+            && index.terms.iter().all(|t| found.columns.iter().any(|c| c.name == *t))
+        {
+            let unique = if index.unique { "unique " } else { "" };
+            out.push(format!("the {unique}index ({}) is not in the database", index.terms.join(", ")));
+        }
+    }
+    out
 }

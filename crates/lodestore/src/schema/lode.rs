@@ -1,19 +1,33 @@
 //! The open database with its stores, codecs and caches.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Declare, Declared, Dependencies, Heading};
+use super::snapshot::{LINEAGE, Snapshot};
+use super::{Declare, Declared, Dependencies, Heading, declare, dependencies, describe, drop, lineage};
 use crate::codec::Registry;
 use crate::config::Config;
-use crate::definition::TableName;
-use crate::error::{Error, Result};
-use crate::sql::{Backend, CatalogIndex, Dialect};
+use crate::definition::{SchemaName, TableName};
+use crate::error::{Error, Result, did_you_mean};
+use crate::sql::{self, Backend, CatalogIndex, Dialect};
 use crate::store::StoreSet;
 
 /// An open database with its stores. Cheap to clone; all clones share one connection.
+///
+/// A transaction belongs to the connection, hence to all clones. What is cached about a schema is read again as soon as
+/// anyone changes the catalogue.
 #[derive(Clone)]
 pub struct Lode {
     inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    config: Config,
+    stores: Arc<StoreSet>,
+    codecs: Arc<Registry>,
+    schemas: Mutex<HashMap<String, Arc<Snapshot>>>,
 }
 
 impl std::fmt::Debug for Lode {
@@ -22,17 +36,33 @@ impl std::fmt::Debug for Lode {
     }
 }
 
-struct Inner {
-    config: Config,
-    backend: Arc<dyn Backend>,
-    stores: Arc<StoreSet>,
-    codecs: Arc<Registry>,
-}
-
 impl Lode {
-    /// Opens `sqlite:///path/to/file.db`, `sqlite://file.db` or `sqlite://:memory:` with default settings.
-    pub fn open(_url: &str) -> Result<Lode> {
-        Err(Error::unsupported("being written"))
+    /// Opens a database by URL (`sqlite://file.db`, `sqlite:///abs/file.db`, `sqlite::memory:`), with everything else as
+    /// environment and configuration files say.
+    pub fn open(url: &str) -> Result<Lode> {
+        Lode::connect(Config::for_url(url)?)
+    }
+
+    /// Opens the database that a configuration names, with the codecs of this process.
+    pub fn connect(config: Config) -> Result<Lode> {
+        let backend = sql::connect(&config)?;
+        let stores = Arc::new(StoreSet::new(config.clone()));
+        Ok(Lode::with_parts(config, backend, stores, Arc::clone(Registry::global())))
+    }
+
+    /// From parts, for tests and for embedding.
+    pub fn with_parts(
+        config: Config,
+        backend: Arc<dyn Backend>,
+        stores: Arc<StoreSet>,
+        codecs: Arc<Registry>,
+    ) -> Lode {
+        Lode { inner: Arc::new(Inner { backend, config, stores, codecs, schemas: Mutex::default() }) }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
     }
 
     /// The connection.
@@ -45,19 +75,14 @@ impl Lode {
         self.inner.backend.dialect()
     }
 
+    /// The stores.
+    pub fn stores(&self) -> &Arc<StoreSet> {
+        &self.inner.stores
+    }
+
     /// The codecs.
     pub fn codecs(&self) -> &Arc<Registry> {
         &self.inner.codecs
-    }
-
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.inner.config
-    }
-
-    /// The configured stores.
-    pub fn stores(&self) -> &Arc<StoreSet> {
-        &self.inner.stores
     }
 
     /// True if both share one connection (operands of a join must).
@@ -71,87 +96,108 @@ impl Lode {
     }
 
     /// True if the schema exists.
-    pub fn schema_exists(&self, _schema: &str) -> Result<bool> {
-        Err(Error::unsupported("being written"))
+    pub fn schema_exists(&self, schema: &str) -> Result<bool> {
+        Ok(self.schemas()?.iter().any(|s| s == schema))
     }
 
     /// Creates a schema with its `~lode_dropped` table. An error if it exists or its name is not valid (spec:
     /// definition §1).
-    pub fn create_schema(&self, _schema: &str) -> Result<()> {
-        Err(Error::unsupported("being written"))
+    pub fn create_schema(&self, schema: &str) -> Result<()> {
+        let name = SchemaName::new(schema)?;
+        let result = self.transaction(|| {
+            self.inner.backend.create_schema(name.as_str())?;
+            self.run(self.dialect().create_dropped_table(name.as_str())?)
+        });
+        self.refresh(schema);
+        result
     }
 
     /// Drops a schema with all its tables; [`crate::ErrorKind::Integrity`] if another schema references it.
-    pub fn drop_schema(&self, _schema: &str) -> Result<()> {
-        Err(Error::unsupported("being written"))
+    pub fn drop_schema(&self, schema: &str) -> Result<()> {
+        self.require_schema(schema)?;
+        drop::schema(self, schema)
     }
 
     /// The visible tables of a schema in topological order, parts directly after their master.
-    pub fn tables(&self, _schema: &str) -> Result<Vec<TableName>> {
-        Err(Error::unsupported("being written"))
+    pub fn tables(&self, schema: &str) -> Result<Vec<TableName>> {
+        let order = self.dependencies(&[schema])?.topo_sort()?;
+        Ok(order.into_iter().filter(|t| t.schema == schema).collect())
     }
 
     /// All tables of a schema, hidden ones included, sorted by name.
-    pub fn all_tables(&self, _schema: &str) -> Result<Vec<TableName>> {
-        Err(Error::unsupported("being written"))
+    pub fn all_tables(&self, schema: &str) -> Result<Vec<TableName>> {
+        let snapshot = self.snapshot(schema)?;
+        Ok(snapshot.tables.iter().map(|t| snapshot.table_name(t)).collect())
     }
 
     /// True if the table is there.
-    pub fn is_declared(&self, _table: &TableName) -> Result<bool> {
-        Err(Error::unsupported("being written"))
+    pub fn is_declared(&self, table: &TableName) -> Result<bool> {
+        Ok(self.snapshot(&table.schema)?.table(&table.name).is_some())
     }
 
     /// The heading of a table, cached. An undeclared table is an error of kind [`crate::ErrorKind::MissingTable`].
-    pub fn heading(&self, _table: &TableName) -> Result<Arc<Heading>> {
-        Err(Error::unsupported("being written"))
+    pub fn heading(&self, table: &TableName) -> Result<Arc<Heading>> {
+        let snapshot = self.snapshot(&table.schema)?;
+        if snapshot.tables.is_empty() {
+            self.require_schema(&table.schema)?;
+        }
+        snapshot.heading(&table.name, self.codecs())
     }
 
-    /// Declares a table (spec: definition §10). Everything is checked before any DDL; types, table, indexes, comments
-    /// and lineage are one transaction. An error inside a transaction.
-    pub fn declare(&self, _declare: Declare<'_>) -> Result<Declared> {
-        Err(Error::unsupported("being written"))
+    /// Declares a table (spec: definition §10), unless it is declared already; then nothing happens. Everything is
+    /// checked before any DDL; types, table, indexes, comments and lineage are one transaction. An error inside a
+    /// transaction.
+    pub fn declare(&self, declare: Declare<'_>) -> Result<Declared> {
+        declare::declare(self, declare)
     }
 
     /// The differences between a definition and the declared table, as sentences; empty if there are none.
-    pub fn check_definition(&self, _declare: Declare<'_>) -> Result<Vec<String>> {
-        Err(Error::unsupported("being written"))
+    pub fn check_definition(&self, declare: Declare<'_>) -> Result<Vec<String>> {
+        declare::differences(self, declare)
     }
 
     /// The definition that would declare the table as it is (spec: definition §7.3). `name` gives the class name of a
     /// referenced table, if the caller knows one; else the quoted full name is printed.
-    pub fn describe(&self, _table: &TableName, _name: &dyn Fn(&TableName) -> Option<String>) -> Result<String> {
-        Err(Error::unsupported("being written"))
+    pub fn describe(&self, table: &TableName, name: &dyn Fn(&TableName) -> Option<String>) -> Result<String> {
+        describe::describe(self, table, name)
     }
 
     /// Indexes other than the primary key, support indexes included.
-    pub fn indexes(&self, _table: &TableName) -> Result<Vec<CatalogIndex>> {
-        Err(Error::unsupported("being written"))
+    pub fn indexes(&self, table: &TableName) -> Result<Vec<CatalogIndex>> {
+        Ok(self.snapshot(&table.schema)?.require(&table.name)?.indexes.clone())
     }
 
     /// The foreign keys among all tables reachable from these schemas, in both directions and across schemas.
-    pub fn dependencies(&self, _schemas: &[&str]) -> Result<Arc<Dependencies>> {
-        Err(Error::unsupported("being written"))
+    pub fn dependencies(&self, schemas: &[&str]) -> Result<Arc<Dependencies>> {
+        dependencies::load(self, schemas).map(Arc::new)
     }
 
-    /// `schema.table.attribute` → origin, for a schema.
-    pub fn lineage(&self, _schema: &str) -> Result<Vec<(String, String)>> {
-        Err(Error::unsupported("being written"))
+    /// (`schema.table.attribute`, origin) of a schema, sorted.
+    pub fn lineage(&self, schema: &str) -> Result<Vec<(String, String)>> {
+        let snapshot = self.snapshot(schema)?;
+        let name = |(table, attribute): &(String, String)| format!("{schema}.{table}.{attribute}");
+        let mut lineage: Vec<_> = snapshot.lineage.iter().map(|(k, origin)| (name(k), origin.to_string())).collect();
+        lineage.sort();
+        Ok(lineage)
     }
 
     /// True if the schema records lineage.
-    pub fn lineage_table_exists(&self, _schema: &str) -> Result<bool> {
-        Err(Error::unsupported("being written"))
+    pub fn lineage_table_exists(&self, schema: &str) -> Result<bool> {
+        Ok(self.snapshot(schema)?.table(LINEAGE).is_some())
     }
 
     /// Recomputes the lineage of a schema from its foreign keys, then replaces it in one transaction.
-    pub fn rebuild_lineage(&self, _schema: &str) -> Result<()> {
-        Err(Error::unsupported("being written"))
+    pub fn rebuild_lineage(&self, schema: &str) -> Result<()> {
+        self.require_schema(schema)?;
+        let result = lineage::rebuild(self, schema);
+        self.refresh(schema);
+        result
     }
 
     /// Drops one table with its lineage; [`crate::ErrorKind::Integrity`] if another table references it. No error if
     /// it is not declared.
-    pub fn drop_table(&self, _table: &TableName) -> Result<()> {
-        Err(Error::unsupported("being written"))
+    pub fn drop_table(&self, table: &TableName) -> Result<()> {
+        drop::table(self, table)
     }
 
     /// Begins a transaction; an error if one is open, which stays untouched.
@@ -166,7 +212,10 @@ impl Lode {
 
     /// Rolls back; harmless without a transaction.
     pub fn rollback(&self) -> Result<()> {
-        self.inner.backend.rollback()
+        let result = self.inner.backend.rollback();
+        // The catalogue may have changed back to a version whose number it had before, with other content.
+        self.refresh_all();
+        result
     }
 
     /// True while a transaction is open.
@@ -175,16 +224,92 @@ impl Lode {
     }
 
     /// Runs `body` in a transaction: commit on success, rollback on error or panic. Inside an open transaction it
-    /// becomes a savepoint of that one.
-    pub fn transaction<T>(&self, _body: impl FnOnce() -> Result<T>) -> Result<T> {
-        Err(Error::unsupported("being written"))
+    /// becomes a savepoint of that one, so that a failure undoes `body` only.
+    pub fn transaction<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.in_transaction() {
+            return self.savepoint(body);
+        }
+        self.begin()?;
+        let mut undo = Undo { lode: self, savepoint: None, done: false };
+        let value = body()?;
+        self.commit()?;
+        undo.done = true;
+        Ok(value)
     }
 
     /// Runs `body` under a savepoint of the open transaction; an error without one.
-    pub fn savepoint<T>(&self, _body: impl FnOnce() -> Result<T>) -> Result<T> {
-        Err(Error::unsupported("being written"))
+    pub fn savepoint<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        // Some servers forget an outer savepoint of the same name.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = format!("lode_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.inner.backend.savepoint(&name)?;
+        let mut undo = Undo { lode: self, savepoint: Some(name.clone()), done: false };
+        let value = body()?;
+        self.inner.backend.release(&name)?;
+        undo.done = true;
+        Ok(value)
     }
 
     /// Forgets what is cached about a schema (someone else may have changed it).
-    pub fn refresh(&self, _schema: &str) {}
+    pub fn refresh(&self, schema: &str) {
+        self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner).remove(schema);
+    }
+
+    pub(super) fn refresh_all(&self) {
+        self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The schema's catalogue, from the cache if nothing has changed since.
+    pub(super) fn snapshot(&self, schema: &str) -> Result<Arc<Snapshot>> {
+        let cached = self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner).get(schema).cloned();
+        if let Some(cached) = cached
+            && cached.version == self.inner.backend.catalog_version()?
+        {
+            return Ok(cached);
+        }
+        let fresh = Arc::new(Snapshot::read(&*self.inner.backend, schema)?);
+        let mut schemas = self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        schemas.insert(schema.to_owned(), Arc::clone(&fresh));
+        Ok(fresh)
+    }
+
+    pub(super) fn require_schema(&self, schema: &str) -> Result<()> {
+        let schemas = self.schemas()?;
+        if schemas.iter().any(|s| s == schema) {
+            return Ok(());
+        }
+        let error = Error::invalid(format!("there is no schema `{schema}`"));
+        Err(match did_you_mean(schema, schemas.iter().map(String::as_str)) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    }
+
+    pub(super) fn run(&self, statements: Vec<sql::Statement>) -> Result<()> {
+        statements.iter().try_for_each(|s| self.inner.backend.execute(s).map(|_| ()))
+    }
+}
+
+/// Undoes what was begun unless it was done, also when a panic passes by.
+struct Undo<'a> {
+    lode: &'a Lode,
+    savepoint: Option<String>,
+    done: bool,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // A failure here has a cause that the caller is told about already.
+        let _ = match &self.savepoint {
+            None => self.lode.inner.backend.rollback(),
+            Some(name) => {
+                let backend = &self.lode.inner.backend;
+                backend.rollback_to(name).and_then(|()| backend.release(name))
+            }
+        };
+        self.lode.refresh_all();
+    }
 }

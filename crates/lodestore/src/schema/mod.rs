@@ -4,10 +4,16 @@
 
 mod declare;
 mod dependencies;
+mod describe;
+mod drop;
 mod heading;
+mod lineage;
 mod lode;
+mod reading;
+mod snapshot;
 
 pub use declare::{Declare, Declared, ForeignKeyTarget, HiddenColumns};
 pub use dependencies::{Dependencies, ForeignKey};
 pub use heading::{Attribute, Heading, Source};
 pub use lode::Lode;
+pub use reading::column_kind;

@@ -86,6 +86,9 @@ pub trait Dialect: Send + Sync {
     fn max_table_name(&self) -> usize;
     /// The statements that create a schema's `~lineage` table (spec: definition §7.4), if it is not there.
     fn create_lineage_table(&self, schema: &str) -> Result<Vec<Statement>>;
+    /// The statements that create a schema's `~lode_dropped` table, if it is not there: `store` (NULL = the default),
+    /// `path`, `dropped_at` (spec: README "Decisions").
+    fn create_dropped_table(&self, schema: &str) -> Result<Vec<Statement>>;
     /// Checks a value against a column's type and converts it to the very form in which that column stores it (spec:
     /// definition §12), so that an operand bound in a condition equals what an insert has written: canonical decimal
     /// and temporal text, float32 rounding, UUID bytes, 0/1. NULL stays NULL. Errors are of kind

@@ -10,25 +10,25 @@ use crate::sql::{CatalogColumn, CatalogForeignKey, CatalogIndex, CatalogTable};
 
 /// The tables of one schema: names from its prefix to the next possible one, so that the catalogue is not scanned by text.
 const TABLES: &str = "SELECT name, coalesce(sql, '') FROM sqlite_schema \
-    WHERE type = 'table' AND substr(name, 1, length(?1)) = ?1 COLLATE NOCASE ORDER BY name";
+    WHERE type = 'table' AND substr(name, 1, length(?1)) = ?1 ORDER BY name";
 
 const COLUMNS: &str = "SELECT m.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk \
     FROM sqlite_schema m, pragma_table_xinfo(m.name) c \
-    WHERE m.type = 'table' AND substr(m.name, 1, length(?1)) = ?1 COLLATE NOCASE ORDER BY m.name, c.cid";
+    WHERE m.type = 'table' AND substr(m.name, 1, length(?1)) = ?1 ORDER BY m.name, c.cid";
 
 /// Ids run from the last declared key to the first.
 const FOREIGN_KEYS: &str = "SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\" \
     FROM sqlite_schema m, pragma_foreign_key_list(m.name) f \
-    WHERE m.type = 'table' AND substr(m.name, 1, length(?1)) = ?1 COLLATE NOCASE ORDER BY m.name, f.id DESC, f.seq";
+    WHERE m.type = 'table' AND substr(m.name, 1, length(?1)) = ?1 ORDER BY m.name, f.id DESC, f.seq";
 
 const INDEXES: &str = "SELECT m.name, l.name, l.\"unique\", x.name, x.\"desc\", i.sql \
     FROM sqlite_schema m, pragma_index_list(m.name) l, pragma_index_xinfo(l.name) x \
     LEFT JOIN sqlite_schema i ON i.type = 'index' AND i.name = l.name \
     WHERE m.type = 'table' AND l.origin <> 'pk' AND x.\"key\" = 1 \
-    AND substr(m.name, 1, length(?1)) = ?1 COLLATE NOCASE ORDER BY m.name, i.rowid, l.name, x.seqno";
+    AND substr(m.name, 1, length(?1)) = ?1 ORDER BY m.name, i.rowid, l.name, x.seqno";
 
 const COMMENTS: &str =
-    "SELECT \"table_name\", \"column_name\", \"comment\" FROM \"~comment\" WHERE \"schema_name\" = ?1 COLLATE NOCASE";
+    "SELECT \"table_name\", \"column_name\", \"comment\" FROM \"~comment\" WHERE \"schema_name\" = ?1";
 
 pub(super) fn catalog(connection: &Connection, schema: &str) -> Result<Vec<CatalogTable>> {
     read(connection, schema).map_err(|e| errors::map(e, ""))

@@ -28,6 +28,14 @@ pub(super) fn lineage_table(dialect: &SqliteDialect, schema: &str) -> Statement 
     ))
 }
 
+pub(super) fn dropped_table(dialect: &SqliteDialect, schema: &str) -> Statement {
+    Statement::new(format!(
+        "CREATE TABLE IF NOT EXISTS {} (\n\"store\" TEXT,\n\"path\" TEXT NOT NULL,\n\
+         \"dropped_at\" TEXT NOT NULL DEFAULT ({MILLIS})\n) STRICT",
+        dialect.full_name(schema, "~lode_dropped")
+    ))
+}
+
 pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result<Vec<Statement>> {
     let full_name = dialect.full_name(&table.schema, &table.table);
     let names = |columns: &[String]| columns.iter().map(|c| dialect.quote(c)).collect::<Vec<_>>().join(", ");

@@ -47,6 +47,10 @@ impl Dialect for SqliteDialect {
         Ok(vec![ddl::lineage_table(self, schema)])
     }
 
+    fn create_dropped_table(&self, schema: &str) -> Result<Vec<Statement>> {
+        Ok(vec![ddl::dropped_table(self, schema)])
+    }
+
     fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value> {
         bind::stored(storage, value).map(Cow::into_owned)
     }

@@ -1,0 +1,93 @@
+//! Lineage: where each key attribute was first declared (spec: definition §9).
+
+use std::collections::HashMap;
+
+use super::Lode;
+use super::snapshot::LINEAGE;
+use crate::definition::TableName;
+use crate::error::{Error, Result};
+use crate::sql::Statement;
+
+/// Replaces the rows of one table. The caller holds a transaction.
+pub(super) fn replace(lode: &Lode, table: &TableName, rows: &[(String, String)]) -> Result<()> {
+    lode.run(lode.dialect().create_lineage_table(&table.schema)?)?;
+    remove(lode, table)?;
+    for (attribute, origin) in rows {
+        add(lode, &table.schema, &table.name, attribute, origin)?;
+    }
+    Ok(())
+}
+
+/// Removes the rows of one table.
+pub(super) fn remove(lode: &Lode, table: &TableName) -> Result<()> {
+    let dialect = lode.dialect();
+    lode.backend().execute(&Statement {
+        text: format!(
+            "DELETE FROM {} WHERE {} = {}",
+            dialect.full_name(&table.schema, LINEAGE),
+            dialect.quote("table_name"),
+            dialect.placeholder(1)
+        ),
+        params: vec![table.name.as_str().into()],
+    })?;
+    Ok(())
+}
+
+fn add(lode: &Lode, schema: &str, table: &str, attribute: &str, origin: &str) -> Result<()> {
+    let dialect = lode.dialect();
+    let holes = [1, 2, 3].map(|n| dialect.placeholder(n)).join(", ");
+    let columns = ["table_name", "attribute_name", "lineage"].map(|c| dialect.quote(c)).join(", ");
+    lode.backend().execute(&Statement {
+        text: format!("INSERT INTO {} ({columns}) VALUES ({holes})", dialect.full_name(schema, LINEAGE)),
+        params: [table, attribute, origin].map(Into::into).to_vec(),
+    })?;
+    Ok(())
+}
+
+/// Recomputes a schema's lineage from its foreign keys, parents first, then replaces it.
+pub(super) fn rebuild(lode: &Lode, schema: &str) -> Result<()> {
+    let snapshot = lode.snapshot(schema)?;
+    let mut known: HashMap<(String, String), String> = HashMap::new();
+    let mut rows = Vec::new();
+    for name in lode.tables(schema)? {
+        let table = snapshot.require(&name.name)?;
+        for column in table.columns.iter().filter(|c| !c.name.starts_with('_')) {
+            // Where two keys share a column the last one decides, as on declaration.
+            let parent = table.foreign_keys.iter().rev().find_map(|key| {
+                let at = key.columns.iter().position(|c| *c == column.name)?;
+                Some((key, &key.parent_columns[at]))
+            });
+            let origin = match parent {
+                Some((key, attribute)) if key.parent_schema == schema => {
+                    known.get(&(key.parent_table.clone(), attribute.clone())).cloned()
+                }
+                Some((key, attribute)) => {
+                    let parent = lode.snapshot(&key.parent_schema)?;
+                    let origin = parent.origin(&key.parent_table, attribute).ok_or_else(|| {
+                        Error::invalid(format!(
+                            "`{}.{}.{attribute}` has no lineage",
+                            key.parent_schema, key.parent_table
+                        ))
+                        .hint(format!("Rebuild the lineage of the schema `{}` first.", key.parent_schema))
+                    })?;
+                    Some(origin.to_string())
+                }
+                None => None,
+            };
+            let own = || table.primary_key.contains(&column.name).then(|| format!("{name}.{}", column.name));
+            if let Some(origin) = origin.or_else(own) {
+                known.insert((table.name.clone(), column.name.clone()), origin.clone());
+                rows.push((table.name.clone(), column.name.clone(), origin));
+            }
+        }
+        if table.primary_key == ["_singleton"] {
+            rows.push((table.name.clone(), "_singleton".to_owned(), format!("{name}._singleton")));
+        }
+    }
+    lode.transaction(|| {
+        lode.run(lode.dialect().create_lineage_table(schema)?)?;
+        let text = format!("DELETE FROM {}", lode.dialect().full_name(schema, LINEAGE));
+        lode.backend().execute(&Statement::new(text))?;
+        rows.iter().try_for_each(|(table, attribute, origin)| add(lode, schema, table, attribute, origin))
+    })
+}

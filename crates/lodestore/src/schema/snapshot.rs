@@ -1,0 +1,104 @@
+//! What the catalogue says about one schema, read in one go and kept until the catalogue changes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Heading;
+use super::reading::read_heading;
+use crate::codec::Registry;
+use crate::definition::TableName;
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
+use crate::sql::{Backend, CatalogTable, OutputColumn, Statement};
+use crate::value::{ColumnKind, Value};
+
+/// Name of the table that records lineage.
+pub(super) const LINEAGE: &str = "~lineage";
+
+/// One schema's tables and lineage.
+pub(super) struct Snapshot {
+    pub(super) schema: String,
+    /// The catalogue's version when this was read.
+    pub(super) version: Option<u64>,
+    /// Sorted by name, hidden ones included.
+    pub(super) tables: Vec<CatalogTable>,
+    /// (table, attribute) → origin.
+    pub(super) lineage: HashMap<(String, String), Arc<str>>,
+    pub(super) lineage_available: bool,
+    headings: Mutex<HashMap<String, Arc<Heading>>>,
+}
+
+impl Snapshot {
+    pub(super) fn read(backend: &dyn Backend, schema: &str) -> Result<Snapshot> {
+        // The version first: a change while reading makes the snapshot look old, never new.
+        let version = backend.catalog_version()?;
+        let tables = backend.catalog(schema)?;
+        let lineage_available = tables.iter().any(|t| t.name == LINEAGE);
+        let lineage = match lineage_available {
+            true => read_lineage(backend, schema)?,
+            false => HashMap::new(),
+        };
+        Ok(Snapshot {
+            schema: schema.to_owned(),
+            version,
+            tables,
+            lineage,
+            lineage_available,
+            headings: Mutex::default(),
+        })
+    }
+
+    pub(super) fn table(&self, name: &str) -> Option<&CatalogTable> {
+        self.tables.binary_search_by(|t| t.name.as_str().cmp(name)).ok().map(|i| &self.tables[i])
+    }
+
+    /// The table, or an error that names the nearest one.
+    pub(super) fn require(&self, name: &str) -> Result<&CatalogTable> {
+        self.table(name).ok_or_else(|| {
+            let error = Error::new(ErrorKind::MissingTable, format!("table `{}.{name}` is not declared", self.schema))
+                .table(&self.schema, name);
+            match did_you_mean(name, self.tables.iter().map(|t| t.name.as_str()).filter(|n| !n.starts_with('~'))) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
+    }
+
+    pub(super) fn table_name(&self, table: &CatalogTable) -> TableName {
+        TableName { schema: self.schema.clone(), name: table.name.clone() }
+    }
+
+    pub(super) fn origin(&self, table: &str, attribute: &str) -> Option<&Arc<str>> {
+        self.lineage.get(&(table.to_owned(), attribute.to_owned()))
+    }
+
+    pub(super) fn heading(&self, name: &str, codecs: &Registry) -> Result<Arc<Heading>> {
+        let mut headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(heading) = headings.get(name) {
+            return Ok(heading.clone());
+        }
+        let heading = Arc::new(read_heading(self, self.require(name)?, codecs)?);
+        let unresolved = |a: &super::Attribute| a.chain.as_ref().is_some_and(|c| c.is_err());
+        // A codec that is unknown now may be registered later.
+        if !heading.attributes.values().chain(&heading.hidden).any(unresolved) {
+            headings.insert(name.to_owned(), heading.clone());
+        }
+        Ok(heading)
+    }
+}
+
+fn read_lineage(backend: &dyn Backend, schema: &str) -> Result<HashMap<(String, String), Arc<str>>> {
+    let dialect = backend.dialect();
+    let names = ["table_name", "attribute_name", "lineage"];
+    let columns = names.map(|n| OutputColumn { name: n.into(), kind: ColumnKind::Any, storage: None });
+    let statement = Statement::new(format!(
+        "SELECT {} FROM {}",
+        names.map(|n| dialect.quote(n)).join(", "),
+        dialect.full_name(schema, LINEAGE)
+    ));
+    let batch = backend.query(&statement, &columns)?;
+    let text = |row, column| match batch.value(row, column) {
+        Value::Text(s) => s,
+        _ => String::new(),
+    };
+    Ok((0..batch.rows).map(|row| ((text(row, 0), text(row, 1)), text(row, 2).into())).collect())
+}

@@ -1,7 +1,13 @@
 //! `<attach>`: a local file, its name and content (spec: codecs §5).
 
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
 use super::{Codec, DecodeContext, EncodeContext, Encoded};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::value::Value;
 
 /// `<attach>`, `<attach@>`.
@@ -17,11 +23,247 @@ impl Codec for AttachCodec {
         Ok(if is_store { "<hash>" } else { "bytes" }.into())
     }
 
-    fn encode(&self, _value: Value, _context: &EncodeContext<'_>) -> Result<Encoded> {
-        Err(Error::unsupported("being written"))
+    fn validate(&self, value: &Value) -> Result<()> {
+        let path = local_path(value)?;
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
+        if metadata.is_dir() {
+            return Err(Error::new(
+                ErrorKind::IsADirectory,
+                format!("{} is a folder", path.display()),
+            )
+            .hint("<attach> takes one file; use <object@> for folders."));
+        }
+        file_name(path).map(|_| ())
     }
 
-    fn decode(&self, _stored: Value, _context: &DecodeContext<'_>) -> Result<Value> {
-        Err(Error::unsupported("being written"))
+    fn encode(&self, value: Value, _context: &EncodeContext<'_>) -> Result<Encoded> {
+        let path = local_path(&value)?;
+        let name = file_name(path)?;
+        let failed = |e| Error::io("read", path, e);
+        let mut file = File::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let mut content = Vec::with_capacity(name.len() + 1 + usize::try_from(size).unwrap_or(0));
+        content.extend_from_slice(name.as_bytes());
+        content.push(0);
+        file.read_to_end(&mut content).map_err(failed)?;
+        Ok(Value::Bytes(content.into()).into())
+    }
+
+    fn decode(&self, stored: Value, context: &DecodeContext<'_>) -> Result<Value> {
+        let Value::Bytes(stored) = stored else {
+            return Err(Error::new(
+                ErrorKind::CorruptObject,
+                format!(
+                    "the stored value of <attach> is {}, not bytes",
+                    stored.type_name()
+                ),
+            ));
+        };
+        let (name, content) = take_apart(&stored)?;
+        let path = place(context.download_path, name, &content)?;
+        Ok(Value::Text(path.to_string_lossy().into_owned()))
+    }
+}
+
+fn local_path(value: &Value) -> Result<&Path> {
+    match value {
+        Value::Text(path) => Ok(Path::new(path)),
+        Value::Path(path) => Ok(path),
+        other => Err(Error::new(
+            ErrorKind::Type,
+            format!(
+                "<attach> takes the path of a file, not {}",
+                other.type_name()
+            ),
+        )),
+    }
+}
+
+fn file_name(path: &Path) -> Result<&str> {
+    let name = path.file_name().and_then(|n| n.to_str());
+    let name = name.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Value,
+            format!("{} has no file name that is text", path.display()),
+        )
+    })?;
+    if !is_plain(name) {
+        return Err(Error::new(
+            ErrorKind::Value,
+            format!("the file name {name:?} could not be restored on every system"),
+        )
+        .hint("Rename the file: no separators and no control characters."));
+    }
+    Ok(name)
+}
+
+/// True for a name that stays in its folder on every system.
+fn is_plain(name: &str) -> bool {
+    !matches!(name, "" | "." | "..")
+        && !name
+            .chars()
+            .any(|c| matches!(c, '/' | '\\') || c.is_control())
+}
+
+/// Name and content. The bytes may come from anyone: a name that would leave the download folder is refused.
+fn take_apart(stored: &Bytes) -> Result<(&str, Bytes)> {
+    let corrupt = |why: String| {
+        Err(Error::new(
+            ErrorKind::CorruptObject,
+            format!("the attachment {why}"),
+        ))
+    };
+    let Some(end) = stored.iter().position(|b| *b == 0) else {
+        return corrupt("has no file name".into());
+    };
+    match std::str::from_utf8(&stored[..end]) {
+        Ok(name) if is_plain(name) => Ok((name, stored.slice(end + 1..))),
+        Ok(name) => corrupt(format!(
+            "names the file {name:?}, which is not the plain name of a file"
+        )),
+        Err(_) => corrupt("has a file name that is not UTF-8".into()),
+    }
+}
+
+/// Writes the file, or finds it: same name and content are one file; another content takes `stem_1.suffix` and so on.
+fn place(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    // As Python's pathlib spells it: `./x` is `x`.
+    let spelled: PathBuf = folder
+        .components()
+        .filter(|c| !matches!(c, std::path::Component::CurDir))
+        .collect();
+    let (stem, suffix) = match name.rfind('.') {
+        Some(dot) if dot > 0 && dot + 1 < name.len() => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let mut waiting = None;
+    for n in 0_u64.. {
+        let candidate = if n == 0 {
+            name.to_owned()
+        } else {
+            format!("{stem}_{n}{suffix}")
+        };
+        let path = spelled.join(&candidate);
+        let failed = |e| Error::io("write", &path, e);
+        match std::fs::metadata(&path) {
+            Ok(found) => {
+                // Sizes first: contents are read only where they may agree. A folder of that name is in the way.
+                if found.is_file() && found.len() == content.len() as u64 {
+                    let same =
+                        std::fs::read(&path).map_err(|e| Error::io("read", &path, e))? == content;
+                    if same {
+                        return Ok(path);
+                    }
+                }
+                continue;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(failed(e)),
+        }
+        let temporary = match waiting.take() {
+            Some(temporary) => temporary,
+            None => {
+                let mut temporary = tempfile::Builder::new()
+                    .prefix(".attach-")
+                    .permissions(super::permissions(0o666))
+                    .tempfile_in(folder)
+                    .map_err(failed)?;
+                temporary.write_all(content).map_err(failed)?;
+                temporary
+            }
+        };
+        match temporary.persist_noclobber(&path) {
+            Ok(_) => return Ok(path),
+            // Taken just now by someone else: look at it again, as the next name.
+            Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => waiting = Some(e.file),
+            Err(e) => return Err(failed(e.error)),
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Store,
+        format!("no free name for {name} in {}", folder.display()),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bytes_are_name_nul_content() {
+        let stored = Bytes::from_static(b"x.txt\0hello");
+        assert_eq!(
+            take_apart(&stored).unwrap(),
+            ("x.txt", Bytes::from_static(b"hello"))
+        );
+    }
+
+    #[test]
+    fn names_that_leave_the_folder_are_refused() {
+        for bad in [
+            "", ".", "..", "../x", "/abs/x", "a/b", "a\\b", "x\n", "no nul",
+        ] {
+            let stored = if bad == "no nul" {
+                Bytes::from_static(b"no nul")
+            } else {
+                format!("{bad}\0c").into()
+            };
+            assert_eq!(
+                take_apart(&stored).unwrap_err().kind(),
+                ErrorKind::CorruptObject,
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn equal_files_are_reused_and_others_get_a_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = |content: &[u8], name: &str| {
+            place(dir.path(), name, content)
+                .unwrap()
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(name(b"one", "a.tar.gz"), "a.tar.gz");
+        assert_eq!(name(b"one", "a.tar.gz"), "a.tar.gz");
+        assert_eq!(name(b"two", "a.tar.gz"), "a.tar_1.gz");
+        assert_eq!(name(b"three", "a.tar.gz"), "a.tar_2.gz");
+        assert_eq!(name(b"two", "a.tar.gz"), "a.tar_1.gz");
+        assert_eq!(name(b"x", ".hid"), ".hid");
+        assert_eq!(name(b"y", ".hid"), ".hid_1");
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        assert_eq!(name(b"z", "folder"), "folder_1");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            7,
+            "no temporaries stay"
+        );
+    }
+
+    #[test]
+    fn the_path_is_relative_if_the_folder_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = place(&dir.path().join("new/./sub"), "f", b"").unwrap();
+        assert_eq!(path, dir.path().join("new/sub/f"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_write_outside_the_folder(stored in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let dir = tempfile::tempdir().unwrap();
+            let inner = dir.path().join("inner");
+            if let Ok((name, content)) = take_apart(&stored.into()) {
+                let path = place(&inner, name, &content).unwrap();
+                prop_assert_eq!(path.parent(), Some(&*inner));
+                prop_assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ mod npy;
 mod npy_ref;
 mod object;
 mod object_ref;
+pub(crate) mod parallel;
 mod put;
 mod reader;
 mod registry;
@@ -26,7 +27,7 @@ pub use filepath::FilepathCodec;
 pub use hash::{ContentHasher, HashCodec, content_hash};
 pub use manifest::{Manifest, ManifestEntry, manifest_path, walk_folder};
 pub use npy::NpyCodec;
-pub use npy_ref::{MapMode, MapSource, NpyRef, Part, load_all};
+pub use npy_ref::{MapMode, MapSource, NpyRef, Part, load_all, read_all};
 pub use object::{ObjectCodec, ObjectFacts};
 pub use object_ref::{ObjectRef, WalkEntry};
 pub use put::{Put, PutPath, PutSource, record_hash};
@@ -232,4 +233,10 @@ fn missing(store: &dyn ObjectHandle, path: &str) -> Error {
     )
     .store(store.name())
     .path(path)
+}
+
+/// Permissions that the umask then narrows, for files that are made as temporaries and renamed.
+pub(crate) fn permissions(mode: u32) -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::Permissions::from_mode(mode)
 }

@@ -10,8 +10,7 @@ use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
 
-use super::parallel;
-use crate::codec::ContentHasher;
+use crate::codec::{ContentHasher, parallel};
 use crate::error::{Error, Result};
 
 /// From this many files on, one flush of the whole file system is cheaper than one of each.

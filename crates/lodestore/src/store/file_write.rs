@@ -15,11 +15,12 @@ use tempfile::{NamedTempFile, TempDir, TempPath};
 use super::file::{FileStore, is_absent};
 use super::path::ObjectPath;
 use super::spec::OWN_SECTION;
-use super::{ObjectWriter, PutOutcome, Store, StoreSpec, durable, parallel};
+use super::{ObjectWriter, PutOutcome, Store, StoreSpec, durable};
 use crate::codec::{
     ContentHasher, Manifest, ManifestEntry, ObjectHandle, ObjectReader, Put, PutPath, PutSource,
     manifest_path, walk_folder,
 };
+use crate::codec::{parallel, permissions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 
@@ -726,11 +727,6 @@ pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
         .prefix(".put-")
         .permissions(permissions(0o666))
         .tempfile_in(folder)
-}
-
-fn permissions(mode: u32) -> std::fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::Permissions::from_mode(mode)
 }
 
 /// Removes temporaries of crashed processes.

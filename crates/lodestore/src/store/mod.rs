@@ -13,7 +13,6 @@ pub mod fault;
 mod file;
 mod file_write;
 mod memory;
-mod parallel;
 pub mod path;
 mod set;
 mod spec;

@@ -280,6 +280,13 @@ fn place_across(slots: &mut [Slot], order: &[Vec<usize>]) {
     }
     for sweep in 0..SWEEPS {
         let last = sweep + 2 >= SWEEPS;
+        // Boxes without lines keep near the others.
+        let linked: Vec<f64> = slots
+            .iter()
+            .filter(|s| !s.before.is_empty() || !s.after.is_empty())
+            .map(|s| s.across)
+            .collect();
+        let centre = (!linked.is_empty()).then(|| linked.iter().sum::<f64>() / linked.len() as f64);
         let ranks: Vec<usize> = if sweep % 2 == 0 {
             (0..order.len()).collect()
         } else {
@@ -303,7 +310,7 @@ fn place_across(slots: &mut [Slot], order: &[Vec<usize>]) {
                     };
                     let weight = if slot.size.across == 0.0 { 4.0 } else { 1.0 };
                     match neighbours.len() {
-                        0 => (slot.across, 0.1),
+                        0 => (centre.unwrap_or(slot.across), 0.1),
                         n => (
                             neighbours.iter().map(|&j| slots[j].across).sum::<f64>() / n as f64,
                             weight,

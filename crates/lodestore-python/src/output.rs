@@ -27,15 +27,14 @@ pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// A list of dicts, one a row, in the batch's column order. With `squeeze`, arrays that a codec decoded lose their
-/// axes of length one.
-pub(crate) fn batch_to_dicts<'py>(py: Python<'py>, batch: Batch, squeeze: bool) -> PyResult<Bound<'py, PyList>> {
+/// A list of dicts, one a row, in the batch's column order.
+pub(crate) fn batch_to_dicts<'py>(py: Python<'py>, batch: Batch) -> PyResult<Bound<'py, PyList>> {
     // Tens of thousands of new dicts would set off the cycle collector again and again, for nothing: they hold no cycles.
     let _pause = CollectorPause::new(py);
     let names: Vec<_> = batch.names.iter().map(|name| PyString::intern(py, name)).collect();
     let mut columns = Vec::with_capacity(names.len());
     for column in batch.columns {
-        columns.push(objects(py, column, squeeze)?.into_iter());
+        columns.push(objects(py, column)?.into_iter());
     }
     let mut rows = Vec::with_capacity(batch.rows);
     for _ in 0..batch.rows {
@@ -52,9 +51,9 @@ pub(crate) fn batch_to_dicts<'py>(py: Python<'py>, batch: Batch, squeeze: bool) 
 
 /// One array a column, in column order, with the dtypes of "A" in spec queries §13: a column with NULLs is an object
 /// array; codec values of one shape are stacked; lazy arrays are loaded.
-pub(crate) fn batch_to_arrays<'py>(py: Python<'py>, batch: Batch, squeeze: bool) -> PyResult<Objects<'py>> {
+pub(crate) fn batch_to_arrays<'py>(py: Python<'py>, batch: Batch) -> PyResult<Objects<'py>> {
     let rows = batch.rows;
-    batch.columns.into_iter().map(|column| column_to_array(py, column, rows, squeeze)).collect()
+    batch.columns.into_iter().map(|column| column_to_array(py, column, rows)).collect()
 }
 
 /// A structured array ("S" of spec queries §13). `nullable` says for each column whether it may hold NULL.
@@ -62,7 +61,6 @@ pub(crate) fn batch_to_structured<'py>(
     py: Python<'py>,
     batch: Batch,
     nullable: &[bool],
-    squeeze: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     static EMPTY: Lazy = Lazy::new("numpy", "empty");
     let rows = batch.rows;
@@ -74,11 +72,11 @@ pub(crate) fn batch_to_structured<'py>(
             (Column::Arrow(_, values), ColumnKind::Int) if !nullable && values.null_count() == 0 => ints(py, values),
             (Column::Arrow(_, values), ColumnKind::Float) => floats(py, values),
             (Column::Values(_), _) => {
-                let array = loaded(py, column, squeeze)?;
+                let array = loaded(py, column)?;
                 object_array(py, array)?
             }
             _ => {
-                let array = objects(py, column, squeeze)?;
+                let array = objects(py, column)?;
                 object_array(py, array)?
             }
         };
@@ -94,7 +92,7 @@ pub(crate) fn batch_to_structured<'py>(
 
 /// Columns for a pandas data frame: a dict of name → array or list, from which pandas infers its own types. Nullable
 /// integers become floats with NaN.
-pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch, squeeze: bool) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch) -> PyResult<Bound<'py, PyDict>> {
     let out = PyDict::new(py);
     for (name, column) in batch.names.iter().zip(batch.columns) {
         let value = match &column {
@@ -106,14 +104,14 @@ pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch, squeeze: bool
             }
             Column::Arrow(ColumnKind::Float, values) => floats(py, values),
             Column::Arrow(ColumnKind::DateTime, values) => datetimes(py, values)?,
-            Column::Arrow(ColumnKind::Text, _) => PyList::new(py, objects(py, column, squeeze)?)?.into_any(),
+            Column::Arrow(ColumnKind::Text, _) => PyList::new(py, objects(py, column)?)?.into_any(),
             Column::Arrow(ColumnKind::Bool, values) if values.null_count() == 0 => bools(py, values),
-            Column::Arrow(..) => object_array(py, objects(py, column, squeeze)?)?,
+            Column::Arrow(..) => object_array(py, objects(py, column)?)?,
             Column::Values(values) => {
                 let plain = values.iter().all(|v| {
                     matches!(v, Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_))
                 });
-                let objects = objects(py, column, squeeze)?;
+                let objects = objects(py, column)?;
                 if plain { PyList::new(py, objects)?.into_any() } else { object_array(py, objects)? }
             }
         };
@@ -126,15 +124,15 @@ pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch, squeeze: bool
 ///
 /// # Errors
 /// `ImportError` without pyarrow; what pyarrow raises for values without a common type.
-pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: Batch, squeeze: bool) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyAny>> {
     let pyarrow = py
         .import("pyarrow")
         .map_err(|_| PyImportError::new_err("to_arrow needs pyarrow: pip install 'lodestore[arrow]'"))?;
     let columns = PyDict::new(py);
-    for (name, column) in batch.names.iter().zip(batch.columns) {
+    for (name, column) in batch.names.iter().zip(batch.columns.iter().cloned()) {
         let array = match column {
             Column::Arrow(ColumnKind::Decimal | ColumnKind::Json, _) | Column::Values(_) => {
-                let list = PyList::new(py, objects(py, column, squeeze)?)?;
+                let list = PyList::new(py, objects(py, column)?)?;
                 pyarrow.call_method1(intern!(py, "array"), (list,))?
             }
             Column::Arrow(kind, values) => {
@@ -161,20 +159,10 @@ pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: Batch, squeeze: bool) 
 }
 
 /// The elements of a column as Python objects.
-pub(crate) fn objects<'py>(py: Python<'py>, column: Column, squeeze: bool) -> PyResult<Objects<'py>> {
+pub(crate) fn objects<'py>(py: Python<'py>, column: Column) -> PyResult<Objects<'py>> {
     let (kind, array) = match column {
         Column::Values(values) => {
-            return values
-                .into_iter()
-                .map(|value| {
-                    let object = to_py(py, value)?;
-                    if squeeze && object.cast::<PyUntypedArray>().is_ok() {
-                        object.call_method0(intern!(py, "squeeze"))
-                    } else {
-                        Ok(object)
-                    }
-                })
-                .collect();
+            return values.into_iter().map(|value| to_py(py, value)).collect();
         }
         Column::Arrow(kind, array) => (kind, array),
     };
@@ -255,23 +243,23 @@ fn object_array<'py>(py: Python<'py>, objects: Objects<'py>) -> PyResult<Bound<'
     objects_to_py(py, &[objects.len()], objects)
 }
 
-fn column_to_array<'py>(py: Python<'py>, column: Column, rows: usize, squeeze: bool) -> PyResult<Bound<'py, PyAny>> {
+fn column_to_array<'py>(py: Python<'py>, column: Column, rows: usize) -> PyResult<Bound<'py, PyAny>> {
     static ARRAY: Lazy = Lazy::new("numpy", "array");
     if rows == 0 {
         return Ok(PyArray1::<f64>::from_slice(py, &[]).into_any());
     }
     match &column {
-        Column::Arrow(_, values) if values.null_count() > 0 => object_array(py, objects(py, column, squeeze)?),
+        Column::Arrow(_, values) if values.null_count() > 0 => object_array(py, objects(py, column)?),
         Column::Arrow(ColumnKind::Int, values) => Ok(ints(py, values)),
         Column::Arrow(ColumnKind::Float, values) => Ok(floats(py, values)),
         Column::Arrow(ColumnKind::Bool, values) => Ok(bools(py, values)),
         Column::Arrow(ColumnKind::Text | ColumnKind::Bytes, _) => {
             // Fixed-width text and bytes, as NumPy infers them.
-            ARRAY.get(py)?.call1((objects(py, column, squeeze)?,))
+            ARRAY.get(py)?.call1((objects(py, column)?,))
         }
-        Column::Arrow(..) => object_array(py, objects(py, column, squeeze)?),
+        Column::Arrow(..) => object_array(py, objects(py, column)?),
         Column::Values(_) => {
-            let objects = loaded(py, column, squeeze)?;
+            let objects = loaded(py, column)?;
             stacked(py, objects)
         }
     }
@@ -279,18 +267,18 @@ fn column_to_array<'py>(py: Python<'py>, column: Column, rows: usize, squeeze: b
 
 /// The objects of a column of values; lazy arrays of one shape and type are loaded, concurrently. Shapes and types are
 /// in the metadata, so that arrays that differ stay unloaded references and cost nothing.
-fn loaded<'py>(py: Python<'py>, column: Column, squeeze: bool) -> PyResult<Objects<'py>> {
-    let Column::Values(values) = &column else { return objects(py, column, squeeze) };
+fn loaded<'py>(py: Python<'py>, column: Column) -> PyResult<Objects<'py>> {
+    let Column::Values(values) = &column else { return objects(py, column) };
     let refs: Vec<&NpyRef> = values.iter().filter_map(|v| v.foreign()).collect();
     let alike = refs.len() == values.len()
         && refs.windows(2).all(|w| w[0].shape() == w[1].shape() && w[0].dtype_text() == w[1].dtype_text());
     if refs.is_empty() || !alike {
-        return objects(py, column, squeeze);
+        return objects(py, column);
     }
     let arrays = crate::refs::read_all(py, &refs)?;
     drop(refs);
     let values = arrays.into_iter().map(Value::Array).collect();
-    objects(py, Column::Values(values), squeeze)
+    objects(py, Column::Values(values))
 }
 
 /// Decoded values as one array: numbers, text and arrays of one shape are stacked, the rest stays an object array.

@@ -20,7 +20,7 @@ pub enum Source {
 }
 
 /// One attribute.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Attribute {
     /// Name.
     pub name: Arc<str>,
@@ -51,7 +51,7 @@ pub struct Attribute {
 }
 
 /// The attributes of a table or expression, in order, without hidden ones.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Heading {
     /// Attributes by name.
     pub attributes: IndexMap<Arc<str>, Attribute>,

@@ -316,4 +316,6 @@ pub enum Shape {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

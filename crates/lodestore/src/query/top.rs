@@ -232,9 +232,7 @@ mod tests {
         let q = detached("subject")
             .top(Top::limit(3).order_by("weight DESC"))
             .unwrap();
-        insta::assert_snapshot!(planned(
-            &q.top(Top::limit(2).order_by("name NULLS LAST")).unwrap()
-        ));
+        insta::assert_snapshot!(planned(&q.top(Top::limit(2).order_by("name NULLS LAST")).unwrap()), @r#"SELECT "subject_id","name","sex","weight" FROM (SELECT "subject_id","name","sex","weight" FROM "lab.subject" ORDER BY "weight" DESC LIMIT 3) as "$0" ORDER BY "name" NULLS LAST LIMIT 2"#);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
 use super::{bind, ddl, translate};
 use crate::definition::StorageType;
 use crate::error::Result;
@@ -82,38 +84,45 @@ impl Dialect for SqliteDialect {
 
     /// One JSON text, taken apart by `json_each`; bytes travel as hexadecimal text.
     fn bound_keys(&self, rows: &[Vec<Value>], placeholder: &str) -> Option<(String, Value)> {
-        let width = rows.first()?.len();
-        let is_bytes: Vec<bool> =
-            (0..width).map(|at| rows.iter().any(|row| matches!(row.get(at), Some(Value::Bytes(_))))).collect();
-        let mut json = String::with_capacity(rows.len() * width * 8);
+        let mut columns = vec![None; rows.first()?.len()];
+        let mut json = String::with_capacity(rows.len() * columns.len() * 8);
         for (at, row) in rows.iter().enumerate() {
             json.push_str(if at == 0 { "[[" } else { "],[" });
-            for (at, value) in row.iter().enumerate() {
+            for (at, (value, is_bytes)) in row.iter().zip(&mut columns).enumerate() {
                 if at > 0 {
                     json.push(',');
                 }
+                let parameter = bind::parameter(value).ok()?;
+                let value = match &parameter {
+                    ToSqlOutput::Owned(value) => ValueRef::from(value),
+                    ToSqlOutput::Borrowed(value) => *value,
+                    _ => return None,
+                };
+                let bytes = matches!(value, ValueRef::Blob(_));
+                if *is_bytes.get_or_insert(bytes) != bytes {
+                    return None;
+                }
                 match value {
-                    Value::Bytes(bytes) => {
+                    ValueRef::Integer(v) => json.push_str(&v.to_string()),
+                    // The shortest text that reads back as the same number.
+                    ValueRef::Real(v) if v.is_finite() => json.push_str(&format!("{v:?}")),
+                    ValueRef::Text(v) => json.push_str(&serde_json::to_string(std::str::from_utf8(v).ok()?).ok()?),
+                    ValueRef::Blob(v) => {
                         json.push('"');
-                        json.push_str(&data_encoding::HEXUPPER.encode(bytes));
+                        json.push_str(&data_encoding::HEXUPPER.encode(v));
                         json.push('"');
                     }
-                    _ if *is_bytes.get(at)? => return None,
-                    Value::Int(v) => json.push_str(&v.to_string()),
-                    // Shortest text that reads back as the same number.
-                    Value::Float(v) if v.is_finite() => json.push_str(&format!("{v:?}")),
-                    Value::Text(v) => json.push_str(&serde_json::to_string(v).ok()?),
                     _ => return None,
                 }
             }
         }
         json.push_str("]]");
-        let columns: Vec<String> = is_bytes
+        let columns: Vec<String> = columns
             .iter()
             .enumerate()
             .map(|(at, bytes)| match bytes {
-                true => format!("unhex(value->>{at})"),
-                false => format!("value->>{at}"),
+                Some(true) => format!("unhex(value->>{at})"),
+                _ => format!("value->>{at}"),
             })
             .collect();
         Some((format!("(SELECT {} FROM json_each({placeholder}))", columns.join(",")), Value::Text(json)))

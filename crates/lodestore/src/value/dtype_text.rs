@@ -16,18 +16,24 @@ impl DType {
     pub fn parse_text(text: &str) -> Result<DType> {
         let trimmed = text.trim();
         if trimmed.starts_with(['[', '{', '(', '\'', '"']) {
-            return DType::from_literal(&literal::parse(trimmed)?);
+            let literal = literal::parse(trimmed)?;
+            // NumPy's text does not say whether lists within an aligned structure are aligned themselves. They are,
+            // as NumPy would read it, unless that does not fit.
+            return DType::from_literal(&literal, Some(false))
+                .or_else(|error| DType::from_literal(&literal, None).map_err(|_| error));
         }
         from_name(trimmed).map_or_else(|| from_code(trimmed), Ok)
     }
 
     /// Reads the literal of a `.npy` header's `descr`: a quoted code, or a list of fields.
     pub fn parse_descr(text: &str) -> Result<DType> {
-        DType::from_literal(&literal::parse(text)?)
+        DType::from_literal(&literal::parse(text)?, None)
     }
 
-    pub(super) fn from_literal(literal: &Literal) -> Result<DType> {
-        match member(literal)? {
+    /// `align`: whether lists of fields stand for C-aligned structures, which changes to yes within the dictionary of
+    /// one; or (none) they never do.
+    pub(super) fn from_literal(literal: &Literal, align: Option<bool>) -> Result<DType> {
+        match member(literal, align)? {
             (dtype, shape) if shape.is_empty() => Ok(dtype),
             _ => Err(Error::invalid(
                 "a sub-array is an element type only inside a structure",
@@ -131,10 +137,13 @@ impl DType {
         else {
             return self.member_text();
         };
-        let packed = fields
-            .iter()
-            .try_fold(0, |at, f| (f.offset == at).then(|| at + f.nbytes()))
-            == Some(self.itemsize);
+        // Where each field lies if nothing is said: next to one another, or next but aligned.
+        let natural = natural_layout(fields, *aligned);
+        let packed = natural.1 == self.itemsize
+            && fields
+                .iter()
+                .zip(&natural.0)
+                .all(|(f, &offset)| f.offset == offset);
         let list = |items: Vec<String>| format!("[{}]", items.join(", "));
         let text = if packed && !(outermost && *aligned) {
             list(
@@ -183,6 +192,27 @@ impl DType {
         }
     }
 
+    /// The multiple at which NumPy places such elements in an aligned structure.
+    fn alignment(&self) -> usize {
+        match &self.kind {
+            Kind::Complex => self.itemsize / 2,
+            Kind::Str => 4,
+            Kind::Bytes | Kind::Void => 1,
+            Kind::Struct {
+                fields,
+                aligned: true,
+                ..
+            } => fields
+                .iter()
+                .map(|f| f.dtype.alignment())
+                .max()
+                .unwrap_or(1),
+            Kind::Struct { .. } => 1,
+            _ => self.itemsize,
+        }
+        .max(1)
+    }
+
     /// The type as a member of a structure's text: `'<f8'`, `'i1'`, `'?'`, or a nested structure.
     fn member_text(&self) -> String {
         match self.kind {
@@ -194,6 +224,28 @@ impl DType {
             _ => format!("'{}'", self.code()),
         }
     }
+}
+
+/// Offsets and size of a structure whose fields follow one another, at multiples of their alignment if `aligned`.
+fn natural_layout(fields: &[Field], aligned: bool) -> (Vec<usize>, usize) {
+    let place = |at: usize, alignment: usize| {
+        if aligned {
+            at.next_multiple_of(alignment)
+        } else {
+            at
+        }
+    };
+    let mut at = 0;
+    let offsets = fields
+        .iter()
+        .map(|f| {
+            let offset = place(at, f.dtype.alignment());
+            at = offset + f.nbytes();
+            offset
+        })
+        .collect();
+    let widest = fields.iter().map(|f| f.dtype.alignment()).max();
+    (offsets, place(at, widest.unwrap_or(1)))
 }
 
 fn time_suffix(unit: TimeUnit, multiple: u32) -> String {
@@ -371,17 +423,17 @@ fn parse_unit(text: &str) -> Option<(TimeUnit, u32)> {
 }
 
 /// A type and the shape of a sub-array.
-fn member(literal: &Literal) -> Result<(DType, Vec<usize>)> {
+fn member(literal: &Literal, align: Option<bool>) -> Result<(DType, Vec<usize>)> {
     match literal {
         Literal::Str(code) => Ok((
             from_name(code).map_or_else(|| from_code(code), Ok)?,
             Vec::new(),
         )),
-        Literal::List(fields) => Ok((from_list(fields)?, Vec::new())),
-        Literal::Dict(entries) => Ok((from_dict(entries)?, Vec::new())),
+        Literal::List(fields) => Ok((from_list(fields, align)?, Vec::new())),
+        Literal::Dict(entries) => Ok((from_dict(entries, align)?, Vec::new())),
         Literal::Tuple(pair) => match pair.as_slice() {
             [Literal::Name(name), inner] if name == "numpy.record" || name == "record" => {
-                let mut dtype = DType::from_literal(inner)?;
+                let mut dtype = DType::from_literal(inner, align)?;
                 match &mut dtype.kind {
                     Kind::Struct { record, .. } => *record = true,
                     _ => {
@@ -392,7 +444,7 @@ fn member(literal: &Literal) -> Result<(DType, Vec<usize>)> {
                 }
                 Ok((dtype, Vec::new()))
             }
-            [base, shape] => sub_array(DType::from_literal(base)?, shape),
+            [base, shape] => sub_array(DType::from_literal(base, align)?, shape),
             _ => Err(Error::invalid("a tuple that is not an element type")),
         },
         _ => Err(Error::invalid(
@@ -442,7 +494,7 @@ fn size_of_literal(literal: &Literal) -> Option<usize> {
 }
 
 /// `[('x', '<f8'), (('title', 'y'), '>i4', (2,)), ('', '|V7')]`.
-fn from_list(items: &[Literal]) -> Result<DType> {
+fn from_list(items: &[Literal], align: Option<bool>) -> Result<DType> {
     let mut fields = Vec::with_capacity(items.len());
     let mut at = 0usize;
     for item in items {
@@ -467,17 +519,22 @@ fn from_list(items: &[Literal]) -> Result<DType> {
             _ => return Err(Error::invalid("a field's name is a text")),
         };
         let (dtype, shape) = match shape {
-            Some(shape) => sub_array(DType::from_literal(base)?, shape)?,
-            None => member(base)?,
+            Some(shape) => sub_array(DType::from_literal(base, align)?, shape)?,
+            None => member(base, align)?,
+        };
+        let offset = if align == Some(true) {
+            at.next_multiple_of(dtype.alignment())
+        } else {
+            at
         };
         let field = Field {
             name,
             title,
             dtype,
             shape,
-            offset: at,
+            offset,
         };
-        at = at
+        at = offset
             .checked_add(field.nbytes())
             .filter(|&t| t <= MAX_ITEMSIZE)
             .ok_or_else(too_large)?;
@@ -489,11 +546,17 @@ fn from_list(items: &[Literal]) -> Result<DType> {
             fields.push(field);
         }
     }
-    structure(fields, at, false)
+    let aligned = align == Some(true);
+    let itemsize = if aligned {
+        natural_layout(&fields, true).1
+    } else {
+        at
+    };
+    structure(fields, itemsize, aligned)
 }
 
 /// `{'names': […], 'formats': […], 'offsets': […], 'titles': […], 'itemsize': 16, 'aligned': True}`.
-fn from_dict(entries: &[(Literal, Literal)]) -> Result<DType> {
+fn from_dict(entries: &[(Literal, Literal)], align: Option<bool>) -> Result<DType> {
     let entry = |key: &str| {
         entries
             .iter()
@@ -506,6 +569,7 @@ fn from_dict(entries: &[(Literal, Literal)]) -> Result<DType> {
         Some(_) => Err(Error::invalid(format!("{key} is not a list"))),
     };
     let missing = |key: &str| Error::invalid(format!("a structured type without {key}"));
+    let aligned = align == Some(true) || matches!(entry("aligned"), Some(Literal::Bool(true)));
     let names = list("names")?.ok_or_else(|| missing("names"))?;
     let formats = list("formats")?.ok_or_else(|| missing("formats"))?;
     let offsets = list("offsets")?.ok_or_else(|| missing("offsets"))?;
@@ -529,7 +593,7 @@ fn from_dict(entries: &[(Literal, Literal)]) -> Result<DType> {
             Some(Literal::None) | None => None,
             Some(_) => return Err(Error::invalid("a field's title is a text")),
         };
-        let (dtype, shape) = member(format)?;
+        let (dtype, shape) = member(format, align.map(|_| aligned))?;
         let offset = size_of_literal(offset)
             .ok_or_else(|| Error::invalid("a field's offset is not a size"))?;
         let field = Field {
@@ -553,7 +617,6 @@ fn from_dict(entries: &[(Literal, Literal)]) -> Result<DType> {
             "a field lies beyond the end of the structure",
         ));
     }
-    let aligned = matches!(entry("aligned"), Some(Literal::Bool(true)));
     structure(fields, itemsize, aligned)
 }
 

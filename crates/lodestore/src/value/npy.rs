@@ -139,7 +139,7 @@ pub fn parse_header(bytes: &[u8]) -> Result<Header> {
     for (key, value) in &entries {
         match (key, value) {
             (Literal::Str(key), value) if key == "descr" && dtype.is_none() => {
-                dtype = Some(DType::from_literal(value)?)
+                dtype = Some(DType::from_literal(value, None)?)
             }
             (Literal::Str(key), Literal::Bool(fortran))
                 if key == "fortran_order" && fortran_order.is_none() =>

@@ -17,9 +17,15 @@ const WORTHWHILE: f64 = 1.08;
 const ALWAYS_ALLOWED: usize = 64 << 20;
 const MAX_EXPANSION: usize = 1032;
 
+/// Level 1; `CompressionLvl::fastest()` is level 0, which does not compress at all.
+const LEVEL: CompressionLvl = match CompressionLvl::new(1) {
+    Ok(level) => level,
+    Err(_) => CompressionLvl::fastest(),
+};
+
 thread_local! {
     // Both hold tables that are worth keeping from one value to the next.
-    static FAST: RefCell<Compressor> = RefCell::new(Compressor::new(CompressionLvl::fastest()));
+    static FAST: RefCell<Compressor> = RefCell::new(Compressor::new(LEVEL));
     static INFLATE: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
 
@@ -86,14 +92,31 @@ pub(super) fn inflate(stream: &[u8], declared: usize, pad: usize) -> Result<Vec<
     }
 }
 
-/// The stream that the reference writes: zlib at its default level. As [`fast`], but nothing is skipped.
-pub(super) fn reference(head: &[u8], payload: &[u8]) -> Result<Option<Vec<u8>>> {
-    let mut out = head.to_vec();
-    let mut encoder = flate2::write::ZlibEncoder::new(&mut out, flate2::Compression::new(6));
-    let failed = |e: std::io::Error| {
-        Error::invalid(format!("could not compress a blob: {e}")).with_source(e)
+/// The stream that the reference writes: zlib itself at its default level. As [`fast`], but nothing is skipped.
+///
+/// Other deflate libraries, also those that imitate zlib's interface, cut other streams, and the bytes of this one name
+/// the object.
+pub(super) fn reference(head: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    let mut out = vec![0; payload.len()];
+    out[..head.len()].copy_from_slice(head);
+    let room = &mut out[head.len()..];
+    let mut written = room.len().try_into().ok()?;
+    let length = payload.len().try_into().ok()?;
+    // SAFETY: both pointers are valid for the lengths given; zlib writes at most `written` bytes and says how many.
+    let code = unsafe {
+        libz_sys::compress2(
+            room.as_mut_ptr(),
+            &mut written,
+            payload.as_ptr(),
+            length,
+            libz_sys::Z_DEFAULT_COMPRESSION,
+        )
     };
-    std::io::Write::write_all(&mut encoder, payload).map_err(failed)?;
-    encoder.finish().map_err(failed)?;
-    Ok(Some(out).filter(|out| out.len() < payload.len()))
+    // Anything but success means here that the stream is not shorter than the payload.
+    if code != libz_sys::Z_OK {
+        return None;
+    }
+    out.truncate(head.len() + usize::try_from(written).ok()?);
+    out.shrink_to_fit();
+    Some(out).filter(|out| out.len() < payload.len())
 }

@@ -87,7 +87,7 @@ pub fn pack(value: &Value, compress: Compress) -> Result<Bytes> {
         let packed = match compress {
             Compress::No => None,
             Compress::Fast => deflate::fast(&head, &payload),
-            Compress::Reference => deflate::reference(&head, &payload)?,
+            Compress::Reference => deflate::reference(&head, &payload),
         };
         if let Some(packed) = packed {
             return Ok(packed.into());

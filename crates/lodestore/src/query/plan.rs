@@ -498,13 +498,7 @@ impl<'a> Writer<'a> {
             Pred::All(preds) if preds.is_empty() => self.push("TRUE"),
             Pred::All(preds) => self.all(preds, negated)?,
             Pred::Any(preds) if preds.is_empty() => self.push("FALSE"),
-            Pred::Any(preds) => {
-                for (at, pred) in preds.iter().enumerate() {
-                    self.push(if at > 0 { " OR (" } else { "(" });
-                    self.pred(pred, negated)?;
-                    self.push(")");
-                }
-            }
+            Pred::Any(preds) => self.any(preds, negated)?,
             Pred::Not(inner) => match &**inner {
                 Pred::Match {
                     select,
@@ -530,6 +524,25 @@ impl<'a> Writer<'a> {
             }
             Pred::Exists(select) => self.exists(select)?,
             Pred::Keys { operands, rows } => self.keys(operands, rows)?,
+        }
+        Ok(())
+    }
+
+    /// Long disjunctions are a balanced tree: databases limit the depth of expressions.
+    fn any(&mut self, preds: &[Pred], negated: bool) -> Result<()> {
+        if preds.len() > 64 {
+            let (left, right) = preds.split_at(preds.len() / 2);
+            self.push("(");
+            self.any(left, negated)?;
+            self.push(") OR (");
+            self.any(right, negated)?;
+            self.push(")");
+            return Ok(());
+        }
+        for (at, pred) in preds.iter().enumerate() {
+            self.push(if at > 0 { " OR (" } else { "(" });
+            self.pred(pred, negated)?;
+            self.push(")");
         }
         Ok(())
     }

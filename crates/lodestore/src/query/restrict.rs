@@ -163,6 +163,9 @@ pub(crate) fn unknown(name: &str, heading: &Heading) -> Error {
     }
 }
 
+/// The attributes that a row names, by their place in the heading, and which of them are NULL.
+type Signature = Vec<(usize, bool)>;
+
 struct Resolver<'a> {
     select: &'a Select,
     semantic_check: bool,
@@ -264,7 +267,7 @@ impl Resolver<'_> {
 
     /// Rows that name the same attributes become one list of keys, whatever their number.
     fn any(&mut self, conds: &[Cond]) -> Result<Pred> {
-        let mut lists: IndexMap<Vec<usize>, Vec<Vec<Value>>> = IndexMap::new();
+        let mut lists: IndexMap<Signature, Vec<Vec<Value>>> = IndexMap::new();
         let mut preds = Vec::new();
         for cond in conds {
             if let Cond::Eq(row) = cond
@@ -279,27 +282,11 @@ impl Resolver<'_> {
                 pred => preds.push(pred),
             }
         }
-        for (signature, rows) in lists {
-            let operands: Vec<Operand> = signature
-                .iter()
-                .filter_map(|at| self.select.heading.attributes.get_index(*at))
-                .map(|(_, attribute)| column(attribute))
-                .collect();
-            preds.push(match <[Vec<Value>; 1]>::try_from(rows) {
-                Ok([values]) => Pred::All(
-                    operands
-                        .into_iter()
-                        .zip(values)
-                        .map(|(operand, value)| Pred::Compare {
-                            operand,
-                            op: Comparison::Equal,
-                            value,
-                        })
-                        .collect(),
-                ),
-                Err(rows) => Pred::Keys { operands, rows },
-            });
-        }
+        preds.extend(
+            lists
+                .into_iter()
+                .map(|(signature, rows)| self.key_list(&signature, rows)),
+        );
         Ok(match preds.len() {
             0 => Pred::Const(false),
             1 => preds.remove(0),
@@ -307,17 +294,18 @@ impl Resolver<'_> {
         })
     }
 
-    /// A row as places in the heading and values; none if it is not a plain tuple of plain values.
-    fn key(&self, row: &Row) -> Result<Option<(Vec<usize>, Vec<Value>)>> {
+    /// A row as the attributes that it names and the values of those that are not NULL; none if it is not a plain
+    /// tuple of plain values.
+    fn key(&self, row: &Row) -> Result<Option<(Signature, Vec<Value>)>> {
         let heading = &self.select.heading;
         let mut parts = Vec::with_capacity(row.len());
         for (key, value) in row.iter() {
             if let Some((at, _, attribute)) = heading.attributes.get_full(key) {
-                if value.is_null() || column(attribute).is_json() {
+                if !value.is_null() && column(attribute).is_json() {
                     return Ok(None);
                 }
                 check_comparable(attribute, value)?;
-                parts.push((at, value.clone()));
+                parts.push((at, value));
             } else if heading.get(path::attribute_of(key)).is_some() {
                 return Ok(None);
             }
@@ -326,7 +314,50 @@ impl Resolver<'_> {
             return Ok(None);
         }
         parts.sort_by_key(|(at, _)| *at);
-        Ok(Some(parts.into_iter().unzip()))
+        let signature = parts
+            .iter()
+            .map(|(at, value)| (*at, value.is_null()))
+            .collect();
+        let values = parts
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(_, value)| value.clone())
+            .collect();
+        Ok(Some((signature, values)))
+    }
+
+    fn key_list(&self, signature: &Signature, rows: Vec<Vec<Value>>) -> Pred {
+        let mut preds = Vec::new();
+        let mut operands = Vec::new();
+        for (at, null) in signature {
+            let Some((_, attribute)) = self.select.heading.attributes.get_index(*at) else {
+                continue;
+            };
+            let operand = column(attribute);
+            match null {
+                true => preds.push(Pred::Compare {
+                    operand,
+                    op: Comparison::Equal,
+                    value: Value::Null,
+                }),
+                false => operands.push(operand),
+            }
+        }
+        match <[Vec<Value>; 1]>::try_from(rows) {
+            Ok([values]) => {
+                preds.extend(operands.into_iter().zip(values).map(|(operand, value)| {
+                    Pred::Compare {
+                        operand,
+                        op: Comparison::Equal,
+                        value,
+                    }
+                }))
+            }
+            Err(_) if operands.is_empty() => {}
+            Err(rows) if preds.is_empty() => return Pred::Keys { operands, rows },
+            Err(rows) => preds.push(Pred::Keys { operands, rows }),
+        }
+        Pred::All(preds)
     }
 
     fn operand(&self, key: &str) -> Result<Operand> {

@@ -237,7 +237,7 @@ fn rows_of_one_form_become_a_list_of_keys() {
     [Int(1), Int(1), Int(1), Int(2), Int(1), Int(3)]
     "#);
     sql_is!(&subject() & vec![row! { subject_id: 1 }, row! { subject_id: 2 }, row! { sex: Value::Null }], @r#"
-    SELECT "subject_id","name","sex","weight" FROM "lab.subject" WHERE ((("sex" IS NULL)) OR ("subject_id" IN (?1,?2)))
+    SELECT "subject_id","name","sex","weight" FROM "lab.subject" WHERE (("subject_id" IN (?1,?2)) OR (("sex" IS NULL)))
     [Int(1), Int(2)]
     "#);
     sql_is!(&subject() - vec![row! { subject_id: 1 }, row! { subject_id: 2 }], @r#"

@@ -28,7 +28,16 @@ use crate::progress::Progress;
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a rename is tried again after a collector removed the folder under it.
-const RETRIES: usize = 16;
+const RETRIES: usize = 100;
+
+/// What a rename does with an object that is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Refuse,
+    Replace,
+    /// Kept if it has this size, else replaced.
+    KeepOfSize(u64),
+}
 
 /// One object, written but not yet visible.
 struct Staged {
@@ -99,7 +108,7 @@ impl Store for FileStore {
             temporary.into_temp_path(),
             &target,
             path,
-            true,
+            Existing::Replace,
             &mut Made::default(),
         )?;
         Ok(())
@@ -450,21 +459,11 @@ impl FileStore {
                 outcome.created = false;
             }
             Content::File(temporary) if fresh => {
-                self.rename(temporary, target, path, false, made)?
+                self.rename(temporary, target, path, Existing::Refuse, made)?;
             }
             Content::File(temporary) => {
-                // Someone else may have written the same content meanwhile; a damaged object is replaced.
-                let replace = !self.is_hit(target, staged.size, path)? && target.exists();
-                match self.rename(temporary, target, path, replace, made) {
-                    Ok(()) => {}
-                    Err(e)
-                        if e.kind() == ErrorKind::Duplicate
-                            && self.is_hit(target, staged.size, path)? =>
-                    {
-                        outcome.created = false;
-                    }
-                    Err(e) => return Err(e),
-                }
+                let existing = Existing::KeepOfSize(staged.size);
+                outcome.created = self.rename(temporary, target, path, existing, made)?;
             }
             Content::Folder {
                 folder, manifest, ..
@@ -482,7 +481,7 @@ impl FileStore {
                     manifest,
                     &self.local(&manifest_at)?,
                     &manifest_at,
-                    false,
+                    Existing::Refuse,
                     made,
                 ) {
                     let _ = std::fs::remove_dir_all(target);
@@ -494,29 +493,50 @@ impl FileStore {
     }
 
     /// Renames a temporary into place. [`ErrorKind::Duplicate`] if something is there and must not be replaced.
+    /// Returns false if an object was there and was kept.
     fn rename(
         &self,
         temporary: TempPath,
         target: &Path,
         path: &str,
-        replace: bool,
+        existing: Existing,
         made: &mut Made,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut waiting = Some(temporary);
+        let mut kept = false;
         self.retry(target, path, made, || {
+            let found = match existing {
+                Existing::KeepOfSize(size) => {
+                    std::fs::metadata(target).ok().map(|m| m.len() == size)
+                }
+                Existing::Refuse | Existing::Replace => None,
+            };
+            // Someone else may have written the same content meanwhile.
+            if found == Some(true) {
+                kept = true;
+                return Ok(());
+            }
             let Some(temporary) = waiting.take() else {
                 return Err(io::Error::other("the temporary is gone"));
             };
-            let done = if replace {
+            // An object of another size is damaged: it is replaced.
+            let done = if existing == Existing::Replace || found == Some(false) {
                 temporary.persist(target)
             } else {
                 temporary.persist_noclobber(target)
             };
             done.map_err(|e| {
                 waiting = Some(e.path);
-                e.error
+                match existing {
+                    // Written between the look and the rename: look again.
+                    Existing::KeepOfSize(_) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+                        io::ErrorKind::NotFound.into()
+                    }
+                    _ => e.error,
+                }
             })
-        })
+        })?;
+        Ok(!kept)
     }
 
     /// Makes the folders above `target` and runs `rename`, again if a collector removed an empty folder in between.
@@ -796,7 +816,13 @@ impl ObjectWriter for FileWriter {
                 .map_err(|e| store.io_error("write", &path, e))?;
         }
         let mut made = Made::default();
-        store.rename(temporary.into_temp_path(), &target, &path, true, &mut made)?;
+        store.rename(
+            temporary.into_temp_path(),
+            &target,
+            &path,
+            Existing::Replace,
+            &mut made,
+        )?;
         if store.options.fsync {
             let changed: Vec<PathBuf> = made.changed.into_iter().collect();
             durable::sync_all(&changed, &store.root, store.options.workers)?;

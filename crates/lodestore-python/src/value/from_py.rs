@@ -246,10 +246,6 @@ fn convert_other(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResul
             return timedelta(object);
         }
     }
-    if object.is_instance_of::<PyMemoryView>() {
-        // A memoryview calls itself a sequence since Python 3.12 only; it never was a value.
-        return Ok(PyForeign::wrap(object));
-    }
     let iterated = |build: fn(Vec<Value>) -> Value| -> PyResult<Value> {
         let items = object.try_iter()?.map(|item| convert(&item?, mode, depth + 1)).collect::<PyResult<_>>()?;
         Ok(build(items))
@@ -414,6 +410,11 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
     if mode == Mode::Npy {
         return npy_array(array);
     }
+    if mode == Mode::Blob && is_masked(array)? {
+        warn_once(array.as_any(), "the mask of a masked array is not kept")?;
+        let filled = array.call_method0(intern!(py, "filled"))?;
+        return ndarray(filled.cast::<PyUntypedArray>()?, mode, depth);
+    }
     if mode == Mode::Column && array.ndim() == 0 {
         let item = array.call_method1(intern!(py, "__getitem__"), (PyTuple::empty(py),))?;
         if item.cast::<PyUntypedArray>().is_err() {
@@ -447,7 +448,6 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
         }
         return Ok(Value::Struct { shape: array.shape().to_vec(), names, elements });
     }
-    warn_of_mask(array)?;
     let mut fields = Vec::with_capacity(names.len());
     for name in names {
         let column = array.get_item(&name)?;
@@ -476,7 +476,6 @@ fn object_or_plain(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) 
         return plain_array(array, array.as_any());
     }
     let Some(dtype) = dtype_from_py(array.dtype().as_any())? else { return Ok(PyForeign::wrap(array)) };
-    warn_of_mask(array)?;
     let flat = flattened(array)?;
     let mut values = Vec::with_capacity(array.len());
     for i in 0..array.len() {
@@ -488,7 +487,6 @@ fn object_or_plain(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) 
 /// An array of fixed-size elements. `shown` is named if the type has no counterpart.
 fn plain_array(array: &Bound<'_, PyUntypedArray>, shown: &Bound<'_, PyAny>) -> PyResult<Value> {
     let Some(dtype) = dtype_from_py(array.dtype().as_any())? else { return Ok(PyForeign::wrap(shown)) };
-    warn_of_mask(array)?;
     Ok(array_value(array, dtype))
 }
 
@@ -506,8 +504,7 @@ fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
             Ok(Value::Array(Array { dtype, shape: vec![0], data: Elements::Objects(Vec::new()) }))
         }
         Some(dtype) if !array.dtype().getattr(intern!(py, "hasobject"))?.is_truthy()? => {
-            warn_of_mask(array)?;
-            Ok(array_value(array, dtype))
+                    Ok(array_value(array, dtype))
         }
         _ => Err(to_pyerr(
             Error::new(ErrorKind::Value, format!("arrays of dtype {} cannot be stored as .npy", array.dtype().str()?))
@@ -516,15 +513,12 @@ fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
     }
 }
 
-fn warn_of_mask(array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     let py = array.py();
     if array.get_type().is(<PyUntypedArray as pyo3::PyTypeInfo>::type_object(py)) {
-        return Ok(());
+        return Ok(false);
     }
-    if array.hasattr(intern!(py, "_mask"))? && array.hasattr(intern!(py, "fill_value"))? {
-        warn_once(array.as_any(), "the mask of a masked array is not kept")?;
-    }
-    Ok(())
+    Ok(array.hasattr(intern!(py, "_mask"))? && array.hasattr(intern!(py, "fill_value"))?)
 }
 
 /// One warning per process, type and reason.

@@ -250,8 +250,7 @@ class QueryExpression:
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
     ) -> list[dict[str, Any]]:
         """All rows, as dicts in heading order."""
-        rows = self._query.to_dicts(None, _order(order_by), limit, offset)
-        return _squeezed(rows, self.heading) if squeeze else rows
+        return self._query.to_dicts(None, _order(order_by), limit, offset, squeeze)
 
     def to_arrays(
         self,
@@ -268,12 +267,9 @@ class QueryExpression:
         ``include_key`` puts the list of primary keys in front.
         """
         if not attrs:
-            found = self._query.to_structured(_order(order_by), limit, offset)
-            return _squeezed_fields(found, self.heading) if squeeze else found
+            return self._query.to_structured(_order(order_by), limit, offset, squeeze)
         self._check_names(attrs)
-        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset)
-        if squeeze:
-            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(attrs, arrays)]
+        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset, squeeze)
         if include_key:
             return (keys, *arrays)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
@@ -292,18 +288,7 @@ class QueryExpression:
     ):
         """A pandas DataFrame indexed by the primary key."""
         pandas = _import("pandas", "pandas")
-        names = self.heading.names
-        _, arrays = self._query.to_arrays(names, False, _order(order_by), limit, offset)
-        if squeeze:
-            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
-        columns = {n: (list(a) if getattr(a, "ndim", 1) > 1 else a) for n, a in zip(names, arrays)}
-        frame = pandas.DataFrame(columns)
-        for name in names:
-            if self.heading[name].type.startswith(("datetime", "timestamp")) and len(frame):
-                try:
-                    frame[name] = pandas.to_datetime(frame[name]).astype("datetime64[us]")
-                except (ValueError, TypeError, OverflowError):
-                    pass  # out of pandas' range: stays as Python objects
+        frame = pandas.DataFrame(self._query.to_columns(_order(order_by), limit, offset, squeeze))
         return frame.set_index(self.primary_key) if self.primary_key else frame
 
     def to_polars(
@@ -318,7 +303,7 @@ class QueryExpression:
     ):
         """A pyarrow Table."""
         _import("pyarrow", "arrow")
-        return self._query.to_arrow(_order(order_by), limit, offset)
+        return self._query.to_arrow(_order(order_by), limit, offset, squeeze)
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """Arrow's own protocol: ``pyarrow.table(expression)`` and ``polars.DataFrame(expression)`` work."""
@@ -390,12 +375,9 @@ class QueryExpression:
                 self.primary_key if a == "KEY" else [a] for a in attrs
             )))
             self._check_names(wanted)
-            rows = self._query.to_dicts(wanted, _order(order_by), limit, offset)
-            return _squeezed(rows, self.heading) if squeeze else rows
+            return self._query.to_dicts(wanted, _order(order_by), limit, offset, squeeze)
         self._check_names(names)
-        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset)
-        if squeeze:
-            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
+        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset, squeeze)
         arrays = iter(arrays)
         found = [keys if a == "KEY" else next(arrays) for a in attrs]
         return found[0] if len(found) == 1 else found
@@ -552,25 +534,6 @@ def _squeezed(rows: list[dict[str, Any]], heading: Heading) -> list[dict[str, An
             if name in row:
                 row[name] = _squeezed_value(row[name])
     return rows
-
-
-def _squeezed_column(array: Any) -> Any:
-    if array.dtype.hasobject:
-        for i in range(len(array)):
-            array[i] = _squeezed_value(array[i])
-        return array
-    import numpy
-
-    keep = tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1)
-    return numpy.squeeze(array, axis=keep)
-
-
-def _squeezed_fields(array: Any, heading: Heading) -> Any:
-    for name in array.dtype.names or ():
-        if heading[name].codec is not None and array.dtype[name].hasobject:
-            for i in range(len(array)):
-                array[name][i] = _squeezed_value(array[name][i])
-    return array
 
 
 def _order(order_by: Any) -> list[str] | None:

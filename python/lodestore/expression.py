@@ -6,7 +6,6 @@ connection; planning, SQL and decoding happen in the engine.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import re
 import warnings
@@ -45,7 +44,7 @@ class QueryExpression:
     def _derive(self, handle: Any, recipe: tuple, cls: type | None = None, keep_restriction: bool = False):
         """A new expression over ``handle``; of this one's class unless told otherwise."""
         if cls is None or cls is type(self):
-            new = copy.copy(self)
+            new = self.__copy__()
         else:
             new = cls.__new__(cls)
             new._connection = self.connection
@@ -434,6 +433,11 @@ class QueryExpression:
         from .preview import repr_html
 
         return repr_html(self)
+
+    def __copy__(self):
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
 
     # -- pickling --------------------------------------------------------------------------------------------------
     def __reduce__(self):

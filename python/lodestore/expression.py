@@ -249,7 +249,8 @@ class QueryExpression:
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
     ) -> list[dict[str, Any]]:
         """All rows, as dicts in heading order."""
-        return self._query.to_dicts(None, _order(order_by), limit, offset, squeeze)
+        rows = self._query.to_dicts(None, _order(order_by), limit, offset)
+        return _squeezed(rows, self.heading) if squeeze else rows
 
     def to_arrays(
         self,
@@ -266,9 +267,15 @@ class QueryExpression:
         ``include_key`` puts the list of primary keys in front.
         """
         if not attrs:
-            return self._query.to_structured(_order(order_by), limit, offset, squeeze)
+            found = self._query.to_structured(_order(order_by), limit, offset)
+            for name in found.dtype.names or () if squeeze else ():
+                if self.heading[name].codec is not None:
+                    found[name] = _squeezed_column(found[name])
+            return found
         self._check_names(attrs)
-        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset, squeeze)
+        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(attrs, arrays)]
         if include_key:
             return (keys, *arrays)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
@@ -287,7 +294,11 @@ class QueryExpression:
     ):
         """A pandas DataFrame indexed by the primary key."""
         pandas = _import("pandas", "pandas")
-        frame = pandas.DataFrame(self._query.to_columns(_order(order_by), limit, offset, squeeze))
+        columns = self._query.to_columns(_order(order_by), limit, offset)
+        for name in columns if squeeze else ():
+            if self.heading[name].codec is not None and hasattr(columns[name], "dtype"):
+                columns[name] = _squeezed_column(columns[name])
+        frame = pandas.DataFrame(columns)
         return frame.set_index(self.primary_key) if self.primary_key else frame
 
     def to_polars(
@@ -302,7 +313,7 @@ class QueryExpression:
     ):
         """A pyarrow Table."""
         _import("pyarrow", "arrow")
-        return self._query.to_arrow(_order(order_by), limit, offset, squeeze)
+        return self._query.to_arrow(_order(order_by), limit, offset)
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """Arrow's own protocol: ``pyarrow.table(expression)`` and ``polars.DataFrame(expression)`` work."""
@@ -374,9 +385,12 @@ class QueryExpression:
                 self.primary_key if a == "KEY" else [a] for a in attrs
             )))
             self._check_names(wanted)
-            return self._query.to_dicts(wanted, _order(order_by), limit, offset, squeeze)
+            rows = self._query.to_dicts(wanted, _order(order_by), limit, offset)
+            return _squeezed(rows, self.heading) if squeeze else rows
         self._check_names(names)
-        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset, squeeze)
+        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset)
+        if squeeze:
+            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
         arrays = iter(arrays)
         found = [keys if a == "KEY" else next(arrays) for a in attrs]
         return found[0] if len(found) == 1 else found
@@ -538,6 +552,17 @@ def _squeezed(rows: list[dict[str, Any]], heading: Heading) -> list[dict[str, An
             if name in row:
                 row[name] = _squeezed_value(row[name])
     return rows
+
+
+def _squeezed_column(array: Any) -> Any:
+    """An array of values along its first dimension, each without its dimensions of length one."""
+    if array.dtype.hasobject:
+        for i in range(len(array)):
+            array[i] = _squeezed_value(array[i])
+        return array
+    import numpy
+
+    return numpy.squeeze(array, axis=tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1))
 
 
 def _order(order_by: Any) -> list[str] | None:

@@ -151,10 +151,9 @@ impl PyQuery {
         order_by: Option<Vec<String>>,
         limit: Option<u64>,
         offset: Option<u64>,
-        squeeze: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         let batch = self.fetch(py, columns, order_by, limit, offset)?;
-        output::batch_to_dicts(py, batch, squeeze)
+        output::batch_to_dicts(py, batch)
     }
 
     fn to_structured<'py>(
@@ -163,13 +162,12 @@ impl PyQuery {
         order_by: Option<Vec<String>>,
         limit: Option<u64>,
         offset: Option<u64>,
-        squeeze: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let batch = self.fetch(py, None, order_by, limit, offset)?;
         let heading = self.0.heading().or_raise()?;
         let nullable: Vec<bool> =
             batch.names.iter().map(|n| heading.get(n).is_none_or(|a| a.nullable)).collect();
-        output::batch_to_structured(py, batch, &nullable, squeeze)
+        output::batch_to_structured(py, batch, &nullable)
     }
 
     /// (key dicts or None, arrays of the columns).
@@ -182,7 +180,6 @@ impl PyQuery {
         order_by: Option<Vec<String>>,
         limit: Option<u64>,
         offset: Option<u64>,
-        squeeze: bool,
     ) -> PyResult<(Option<Bound<'py, PyList>>, Vec<Bound<'py, PyAny>>)> {
         let key = if include_key { self.0.primary_key().or_raise()? } else { Vec::new() };
         let mut wanted = columns.clone();
@@ -196,12 +193,12 @@ impl PyQuery {
         let batch = self.fetch(py, Some(distinct), order_by, limit, offset)?;
         let keys = if include_key {
             let names: Vec<&str> = key.iter().map(|n| &**n).collect();
-            Some(output::batch_to_dicts(py, batch.select(names).or_raise()?, false)?)
+            Some(output::batch_to_dicts(py, batch.select(names).or_raise()?)?)
         } else {
             None
         };
         let chosen = batch.select(columns.iter().map(String::as_str)).or_raise()?;
-        let arrays = output::batch_to_arrays(py, chosen, squeeze)?;
+        let arrays = output::batch_to_arrays(py, chosen)?;
         Ok((keys, arrays))
     }
 
@@ -212,10 +209,9 @@ impl PyQuery {
         order_by: Option<Vec<String>>,
         limit: Option<u64>,
         offset: Option<u64>,
-        squeeze: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
         let batch = self.fetch(py, None, order_by, limit, offset)?;
-        output::batch_to_columns(py, batch, squeeze)
+        output::batch_to_columns(py, batch)
     }
 
     /// A `pyarrow.Table`.
@@ -225,10 +221,9 @@ impl PyQuery {
         order_by: Option<Vec<String>>,
         limit: Option<u64>,
         offset: Option<u64>,
-        squeeze: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let batch = self.fetch(py, None, order_by, limit, offset)?;
-        output::batch_to_arrow(py, batch, squeeze)
+        output::batch_to_arrow(py, &batch)
     }
 
     fn keys<'py>(
@@ -240,7 +235,7 @@ impl PyQuery {
     ) -> PyResult<Bound<'py, PyList>> {
         let key: Vec<String> = self.0.primary_key().or_raise()?.iter().map(|n| n.to_string()).collect();
         let batch = self.fetch(py, Some(key), order_by, limit, offset)?;
-        output::batch_to_dicts(py, batch, false)
+        output::batch_to_dicts(py, batch)
     }
 
     /// The one row, as a dict; an error unless there is exactly one.
@@ -368,7 +363,7 @@ impl PyRows {
             drop(state);
             let batch = py.detach(|| batches.next().map(|b| (b, batches)));
             let Some((batch, batches)) = batch else { return Ok(None) };
-            let rows = output::batch_to_dicts(py, batch.or_raise()?, false)?;
+            let rows = output::batch_to_dicts(py, batch.or_raise()?)?;
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.ready = Some(rows.unbind());
             state.next = 0;

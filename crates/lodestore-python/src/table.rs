@@ -4,7 +4,8 @@ use lodestore::compute::{self, Make, PopulateOptions};
 use lodestore::definition::TableName;
 use lodestore::schema::Lode;
 use lodestore::table::{DeleteOptions, DropOptions, InsertOptions, PartIntegrity, Table};
-use lodestore::{Result, Row};
+use lodestore::{ErrorKind, Result, Row};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -354,7 +355,12 @@ impl PyMake {
     fn call(&self, name: &str, key: &Row) -> Result<()> {
         Python::attach(|py| {
             let key = row_to_dict(py, key.clone()).map_err(from_pyerr)?;
-            self.maker.call_method1(py, name, (key,)).map(drop).map_err(from_pyerr)
+            self.maker.call_method1(py, name, (key,)).map(drop).map_err(|error| {
+                // SystemExit and its like end the loop, whatever may be suppressed.
+                let ends = !error.is_instance_of::<PyException>(py);
+                let error = from_pyerr(error);
+                if ends { error.with_kind(ErrorKind::Interrupted) } else { error }
+            })
         })
     }
 }

@@ -6,7 +6,6 @@ connection; planning, SQL and decoding happen in the engine.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import re
 import warnings
@@ -45,7 +44,7 @@ class QueryExpression:
     def _derive(self, handle: Any, recipe: tuple, cls: type | None = None, keep_restriction: bool = False):
         """A new expression over ``handle``; of this one's class unless told otherwise."""
         if cls is None or cls is type(self):
-            new = copy.copy(self)
+            new = self.__copy__()
         else:
             new = cls.__new__(cls)
             new._connection = self.connection
@@ -269,7 +268,10 @@ class QueryExpression:
         """
         if not attrs:
             found = self._query.to_structured(_order(order_by), limit, offset)
-            return _squeezed_fields(found, self.heading) if squeeze else found
+            for name in found.dtype.names or () if squeeze else ():
+                if self.heading[name].codec is not None:
+                    found[name] = _squeezed_column(found[name])
+            return found
         self._check_names(attrs)
         keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset)
         if squeeze:
@@ -292,18 +294,11 @@ class QueryExpression:
     ):
         """A pandas DataFrame indexed by the primary key."""
         pandas = _import("pandas", "pandas")
-        names = self.heading.names
-        _, arrays = self._query.to_arrays(names, False, _order(order_by), limit, offset)
-        if squeeze:
-            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
-        columns = {n: (list(a) if getattr(a, "ndim", 1) > 1 else a) for n, a in zip(names, arrays)}
+        columns = self._query.to_columns(_order(order_by), limit, offset)
+        for name in columns if squeeze else ():
+            if self.heading[name].codec is not None and hasattr(columns[name], "dtype"):
+                columns[name] = _squeezed_column(columns[name])
         frame = pandas.DataFrame(columns)
-        for name in names:
-            if self.heading[name].type.startswith(("datetime", "timestamp")) and len(frame):
-                try:
-                    frame[name] = pandas.to_datetime(frame[name]).astype("datetime64[us]")
-                except (ValueError, TypeError, OverflowError):
-                    pass  # out of pandas' range: stays as Python objects
         return frame.set_index(self.primary_key) if self.primary_key else frame
 
     def to_polars(
@@ -453,6 +448,11 @@ class QueryExpression:
 
         return repr_html(self)
 
+    def __copy__(self):
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
     # -- pickling --------------------------------------------------------------------------------------------------
     def __reduce__(self):
         if self._recipe is None:
@@ -555,22 +555,14 @@ def _squeezed(rows: list[dict[str, Any]], heading: Heading) -> list[dict[str, An
 
 
 def _squeezed_column(array: Any) -> Any:
+    """An array of values along its first dimension, each without its dimensions of length one."""
     if array.dtype.hasobject:
         for i in range(len(array)):
             array[i] = _squeezed_value(array[i])
         return array
     import numpy
 
-    keep = tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1)
-    return numpy.squeeze(array, axis=keep)
-
-
-def _squeezed_fields(array: Any, heading: Heading) -> Any:
-    for name in array.dtype.names or ():
-        if heading[name].codec is not None and array.dtype[name].hasobject:
-            for i in range(len(array)):
-                array[name][i] = _squeezed_value(array[name][i])
-    return array
+    return numpy.squeeze(array, axis=tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1))
 
 
 def _order(order_by: Any) -> list[str] | None:

@@ -358,7 +358,11 @@ class Schema:
         """Differences between the definitions of the classes in use and the tables: table name → sentences."""
         found = {}
         for cls in _all_subclasses(UserTable):
-            if cls.__dict__.get("database") == self.database and isinstance(cls.__dict__.get("definition"), str):
+            if (
+                cls.__dict__.get("database") == self.database
+                and cls.__dict__.get("_connection") is self.connection
+                and isinstance(cls.__dict__.get("definition"), str)
+            ):
                 drift = _drift(cls)
                 if drift:
                     found[_name_of(cls)] = drift

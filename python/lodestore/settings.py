@@ -393,7 +393,8 @@ class Config:
 
     def items(self) -> list[tuple[str, Any]]:
         """Keys and values; secrets masked."""
-        return [(k, _MASK if v and self._native.is_secret(k) else v) for k in self.keys() for v in [self._native.get(k)]]
+        pairs = ((k, self.get(k)) for k in self.keys())
+        return [(k, _MASK if v and self._native.is_secret(k) else v) for k, v in pairs]
 
     def origin(self, key: str) -> str | None:
         """Where the value comes from: ``default``, a file, an environment variable, or ``set by the program``."""

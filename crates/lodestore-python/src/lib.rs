@@ -10,6 +10,7 @@ mod blob;
 mod codec;
 mod config;
 mod connection;
+mod diagram;
 mod error;
 mod gcapi;
 mod output;
@@ -38,5 +39,6 @@ fn _lodestore(m: &Bound<'_, PyModule>) -> PyResult<()> {
     query::register(m)?;
     table::register(m)?;
     gcapi::register(m)?;
+    diagram::register(m)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use lodestore::config::{Config, Origin};
 use lodestore::error::did_you_mean;
+use lodestore::gc::{self, GcOptions};
 use lodestore::schema::Lode;
 use lodestore::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -13,17 +14,37 @@ use crate::{GcArgs, Global};
 pub fn config(global: &Global, keys: &[String], changed: bool) -> Result<String> {
     let config = configuration(global)?;
     let wanted = |key: &str| {
-        keys.is_empty() || keys.iter().any(|k| key == k || key.strip_prefix(k.as_str()).is_some_and(|r| r.starts_with('.')))
+        keys.is_empty()
+            || keys.iter().any(|k| {
+                key == k
+                    || key
+                        .strip_prefix(k.as_str())
+                        .is_some_and(|r| r.starts_with('.'))
+            })
     };
-    let entries: Vec<_> = config.entries().into_iter().filter(|e| wanted(&e.key)).collect();
-    if let Some(unknown) = keys.iter().find(|k| !entries.iter().any(|e| e.key == **k || e.key.starts_with(&format!("{k}.")))) {
-        let error = Error::new(ErrorKind::UnknownKey, format!("there is no setting `{unknown}`"));
+    let entries: Vec<_> = config
+        .entries()
+        .into_iter()
+        .filter(|e| wanted(&e.key))
+        .collect();
+    if let Some(unknown) = keys.iter().find(|k| {
+        !entries
+            .iter()
+            .any(|e| e.key == **k || e.key.starts_with(&format!("{k}.")))
+    }) {
+        let error = Error::new(
+            ErrorKind::UnknownKey,
+            format!("there is no setting `{unknown}`"),
+        );
         return Err(match did_you_mean(unknown, Config::known_keys()) {
             Some(hint) => error.hint(hint),
             None => error,
         });
     }
-    let entries: Vec<_> = entries.into_iter().filter(|e| !changed || e.origin != Origin::Default).collect();
+    let entries: Vec<_> = entries
+        .into_iter()
+        .filter(|e| !changed || e.origin != Origin::Default)
+        .collect();
     if global.json {
         let list: Vec<_> = entries
             .iter()
@@ -31,7 +52,9 @@ pub fn config(global: &Global, keys: &[String], changed: bool) -> Result<String>
             .collect();
         return Ok(output::json(&json!(list)));
     }
-    let rows = entries.iter().map(|e| vec![e.key.clone(), e.value.to_string(), e.origin.to_string()]);
+    let rows = entries
+        .iter()
+        .map(|e| vec![e.key.clone(), e.value.to_string(), e.origin.to_string()]);
     Ok(output::table(&["setting", "value", "from"], rows, &[]))
 }
 
@@ -40,7 +63,11 @@ pub fn ls(global: &Global, schema: Option<&str>) -> Result<String> {
     let lode = open(global)?;
     match schema {
         None => {
-            let schemas = lode.schemas()?.iter().map(|s| lode.schema_summary(s)).collect::<Result<Vec<_>>>()?;
+            let schemas = lode
+                .schemas()?
+                .iter()
+                .map(|s| lode.schema_summary(s))
+                .collect::<Result<Vec<_>>>()?;
             if global.json {
                 let list: Vec<_> = schemas
                     .iter()
@@ -49,9 +76,18 @@ pub fn ls(global: &Global, schema: Option<&str>) -> Result<String> {
                 return Ok(output::json(&json!(list)));
             }
             let rows = schemas.iter().map(|s| {
-                vec![s.schema.clone(), s.tables.to_string(), s.rows.to_string(), s.objects.to_string()]
+                vec![
+                    s.schema.clone(),
+                    s.tables.to_string(),
+                    s.rows.to_string(),
+                    s.objects.to_string(),
+                ]
             });
-            Ok(output::table(&["schema", "tables", "rows", "objects"], rows, &[1, 2, 3]))
+            Ok(output::table(
+                &["schema", "tables", "rows", "objects"],
+                rows,
+                &[1, 2, 3],
+            ))
         }
         Some(schema) => {
             let tables = lode.table_summaries(schema)?;
@@ -60,7 +96,7 @@ pub fn ls(global: &Global, schema: Option<&str>) -> Result<String> {
                     .iter()
                     .map(|t| {
                         json!({
-                            "schema": t.table.schema, "table": t.table.name, "class": t.class, "tier": t.tier,
+                            "schema": t.table.schema, "table": t.table.name, "class": t.class, "tier": t.tier.name(),
                             "rows": t.rows, "objects": t.objects, "comment": t.comment
                         })
                     })
@@ -68,18 +104,45 @@ pub fn ls(global: &Global, schema: Option<&str>) -> Result<String> {
                 return Ok(output::json(&json!(list)));
             }
             let rows = tables.iter().map(|t| {
-                vec![t.class.clone(), t.tier.to_string(), t.rows.to_string(), t.objects.to_string(), t.comment.clone()]
+                vec![
+                    t.class.clone(),
+                    t.tier.name().to_string(),
+                    t.rows.to_string(),
+                    t.objects.to_string(),
+                    t.comment.clone(),
+                ]
             });
-            Ok(output::table(&["table", "tier", "rows", "objects", "comment"], rows, &[2, 3]))
+            Ok(output::table(
+                &["table", "tier", "rows", "objects", "comment"],
+                rows,
+                &[2, 3],
+            ))
         }
     }
 }
 
 /// `lode gc scan` and `lode gc collect`.
-pub fn gc(global: &Global, args: &GcArgs, delete: bool, force: bool) -> Result<String> {
+pub fn collect(global: &Global, args: &GcArgs, delete: bool, force: bool) -> Result<String> {
     let lode = open(global)?;
     let bars = Bars::default();
-    let stats = crate::collect(&lode, args, delete, force, &bars)?;
+    let schemas: Vec<&str> = args.schemas.iter().map(String::as_str).collect();
+    let options = GcOptions {
+        store: args.store.clone(),
+        force,
+        progress: &bars,
+        ..GcOptions::default()
+    };
+    let plan = gc::scan(&lode, &schemas, &options)?;
+    if args.verbose && !global.json {
+        for orphan in plan.orphans() {
+            eprintln!("{} ({})", orphan.path, gc::format_bytes(orphan.size));
+        }
+    }
+    let stats = if delete {
+        plan.execute(&bars)?
+    } else {
+        plan.stats().clone()
+    };
     if global.json {
         return Ok(output::json(&serde_json::Value::Object(stats.to_json())));
     }
@@ -107,8 +170,11 @@ fn open(global: &Global) -> Result<Lode> {
         && let Some(file) = config.sqlite_file()
         && !file.exists()
     {
-        return Err(Error::new(ErrorKind::FileNotFound, format!("there is no database {}", file.display()))
-            .hint("Name it with --database, or run from the directory that holds it."));
+        return Err(Error::new(
+            ErrorKind::FileNotFound,
+            format!("there is no database {}", file.display()),
+        )
+        .hint("Name it with --database, or run from the directory that holds it."));
     }
     Lode::connect(config)
 }

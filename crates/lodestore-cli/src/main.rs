@@ -86,8 +86,12 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Config { keys, changed } => commands::config(&cli.global, keys, *changed),
         Command::Ls { schema } => commands::ls(&cli.global, schema.as_deref()),
-        Command::Gc(Gc::Scan(args)) => commands::gc(&cli.global, args, false, false),
-        Command::Gc(Gc::Collect { args, delete, force }) => commands::gc(&cli.global, args, *delete, *force),
+        Command::Gc(Gc::Scan(args)) => commands::collect(&cli.global, args, false, false),
+        Command::Gc(Gc::Collect {
+            args,
+            delete,
+            force,
+        }) => commands::collect(&cli.global, args, *delete, *force),
     };
     match result {
         Ok(text) => output::print(&text),

@@ -11,7 +11,11 @@ use lodestore::progress::Progress;
 /// Writes a command's result. A reader that went away (`lode ls | head -1`) is not an error.
 pub fn print(text: &str) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+    match out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
@@ -22,9 +26,15 @@ pub fn print(text: &str) -> ExitCode {
 }
 
 /// A plain table; the columns in `right` are right-aligned.
-pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, right: &[usize]) -> String {
+pub fn table(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+    right: &[usize],
+) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header.iter());
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(header.iter());
     for row in rows {
         table.add_row(row);
     }
@@ -36,7 +46,11 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, right
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n")
+    table
+        .lines()
+        .map(|line| line.trim_end().to_string())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Pretty JSON.
@@ -65,7 +79,9 @@ impl Progress for Bars {
             Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {eta}",
             None => "{msg} {spinner} {human_pos}",
         };
-        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_message(phase.to_string());
+        let bar = total
+            .map_or_else(ProgressBar::new_spinner, ProgressBar::new)
+            .with_message(phase.to_string());
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }

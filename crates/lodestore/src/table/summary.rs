@@ -2,7 +2,7 @@
 
 use crate::definition::{TableName, Tier, Type};
 use crate::error::Result;
-use crate::query::{Cond, Query, col};
+use crate::query::{Query, col};
 use crate::schema::Lode;
 
 /// A table, and how much is in it.
@@ -38,7 +38,10 @@ pub struct SchemaSummary {
 impl Lode {
     /// The tables of a schema in order of dependency, with rows and objects.
     pub fn table_summaries(&self, schema: &str) -> Result<Vec<TableSummary>> {
-        self.tables(schema)?.into_iter().map(|table| self.table_summary(table)).collect()
+        self.tables(schema)?
+            .into_iter()
+            .map(|table| self.table_summary(table))
+            .collect()
     }
 
     /// A schema's tables, rows and objects, added up.
@@ -58,18 +61,22 @@ impl Lode {
         let rows = query.count()?;
         let mut objects = 0;
         for attribute in heading.attributes.values() {
-            let stored = matches!(&attribute.type_, Some(Type::Codec(codec)) if codec.store.is_some());
+            let stored =
+                matches!(&attribute.type_, Some(Type::Codec(codec)) if codec.store.is_some());
             objects += match (stored, attribute.nullable) {
                 (false, _) => 0,
                 (true, false) => rows,
-                (true, true) => query.restrict(Cond::negate(col(&*attribute.name).is_null()))?.count()?,
+                (true, true) => query.restrict(!col(&*attribute.name).is_null())?.count()?,
             };
         }
-        let class = match (table.master().and_then(|m| m.class_name()), table.class_name()) {
-            (Some(master), Some(part)) => format!("{master}.{part}"),
-            (_, Some(class)) => class,
-            (_, None) => table.name.clone(),
-        };
-        Ok(TableSummary { tier: table.tier(), class, rows, objects, comment: heading.comment.clone(), table })
+        let class = table.class_name().unwrap_or_else(|| table.name.clone());
+        Ok(TableSummary {
+            tier: table.tier(),
+            class,
+            rows,
+            objects,
+            comment: heading.comment.clone(),
+            table,
+        })
     }
 }

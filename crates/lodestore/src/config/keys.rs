@@ -62,10 +62,6 @@ const fn key(
 
 const ANY: (i64, i64) = (i64::MIN, i64::MAX);
 const PORT: Kind = Kind::OptInt { min: 1, max: 65535 };
-const INT: Kind = Kind::Int {
-    min: ANY.0,
-    max: ANY.1,
-};
 const NATURAL: Kind = Kind::Int { min: 0, max: ANY.1 };
 
 /// Defaults are JSON texts. `database.backend` and `database.port` have computed defaults (see `Config::get`).

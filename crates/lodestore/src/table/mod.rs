@@ -18,6 +18,7 @@ mod permit;
 pub(crate) mod references;
 mod rows;
 mod staged;
+mod summary;
 mod typed;
 mod update;
 mod upload;
@@ -35,6 +36,7 @@ pub use references::{References, Section};
 pub use rows::Rows;
 pub(crate) use rows::row_text;
 pub use staged::StagedInsert;
+pub use summary::{SchemaSummary, TableSummary};
 pub use typed::{TypedRows, TypedStream};
 
 use crate::definition::{TableName, class_to_table};

@@ -4,10 +4,10 @@
 use super::keys::key_condition;
 use super::references::{ObjectColumn, Section, known_object_columns, paths_in_use, read_columns};
 use crate::codec::manifest_path;
-use crate::definition::{Default, NativeKind, NativeType, StorageType, TableName};
+use crate::definition::TableName;
 use crate::error::Result;
 use crate::schema::{Heading, Lode};
-use crate::sql::{ColumnSpec, OutputColumn, Statement, TableSpec};
+use crate::sql::{OutputColumn, Statement};
 use crate::value::{ColumnKind, Value};
 
 /// The hidden table's name.
@@ -163,51 +163,11 @@ fn ensure(lode: &Lode, schema: &str) -> Result<()> {
     if exists(lode, schema)? {
         return Ok(());
     }
-    for statement in lode.dialect().create_table(&table_spec(schema))? {
+    for statement in lode.dialect().create_dropped_table(schema)? {
         lode.backend().execute(&statement)?;
     }
     lode.refresh(schema);
     Ok(())
-}
-
-/// The record as a table: a row may repeat, so the key is a running number.
-fn table_spec(schema: &str) -> TableSpec {
-    let column = |name: &str, kind: NativeKind, text: &str, default: Default| ColumnSpec {
-        name: name.into(),
-        storage: StorageType::Native(NativeType {
-            text: text.into(),
-            kind,
-        }),
-        default,
-        nullable: false,
-        comment: format!(":{text}:"),
-        inherited: false,
-    };
-    let number = NativeKind::Int {
-        min: 0,
-        max: i64::from(i32::MAX),
-        auto_increment: true,
-    };
-    let text = || NativeKind::Text { max_chars: None };
-    TableSpec {
-        schema: schema.into(),
-        table: DROPPED.into(),
-        comment: "objects that dropped rows referred to".into(),
-        columns: vec![
-            column("id", number, "int auto_increment", Default::Required),
-            column("store", text(), "text", Default::Null),
-            column("path", text(), "text", Default::Required),
-            column(
-                "dropped_at",
-                NativeKind::Timestamp,
-                "timestamp",
-                Default::CurrentTimestamp("CURRENT_TIMESTAMP".into()),
-            ),
-        ],
-        primary_key: vec!["id".into()],
-        foreign_keys: Vec::new(),
-        indexes: Vec::new(),
-    }
 }
 
 /// Removes, now, what these schemas have recorded and no row refers to, and clears the records. Under the write lock:

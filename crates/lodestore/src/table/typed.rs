@@ -254,6 +254,14 @@ impl<'de> Deserializer<'de> for RowDeserializer {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unfit> {
+        // A single column that holds a sequence is that sequence, not a sequence of one column.
+        let holds_sequence = matches!(
+            self.0.0.values().next(),
+            Some(Value::Array(_) | Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::Json(_))
+        );
+        if self.0.len() == 1 && holds_sequence {
+            return self.only()?.deserialize_seq(visitor);
+        }
         visitor.visit_seq(RowAccess {
             row: self.0.into_iter(),
             pending: None,

@@ -59,13 +59,13 @@ fn laboratory() -> tempfile::TempDir {
     let recording = lode.table("lab.Recording").unwrap();
     let rows: Vec<Row> = (1..=3)
         .map(|id: i32| {
-            let trace = (id < 3).then(|| Array::from_vec(vec![id; 10]));
+            let trace = (id < 3).then(|| Array::from_ndarray(ndarray::arr1(&[id; 10])));
             row! { id: id, trace: trace }
         })
         .collect();
     recording.insert(rows, &Default::default()).unwrap();
     let first = recording.restrict(row! { id: 1 }).unwrap();
-    recording.delete(&first, Default::default()).unwrap();
+    first.delete(Default::default()).unwrap();
     directory
 }
 

@@ -66,7 +66,8 @@ fn columns_of(heading: &Heading) -> Vec<Result<ObjectColumn>> {
             .as_ref()
             .and_then(|c| c.as_ref().as_ref().ok())
             .cloned();
-        let json = is_json(attribute);
+        // A store column of an unknown codec is taken for JSON; content that is none is an error when read.
+        let json = is_json(attribute) || (chain.is_none() && spec.store.is_some());
         let known_plain = chain.as_ref().is_some_and(|c| {
             !c.is_store()
                 && !json
@@ -115,6 +116,12 @@ impl ObjectColumn {
             Value::Null => return Ok(paths),
             Value::Json(json) => collect_paths(json.as_str(), &mut paths)?,
             Value::Text(text) if self.json => collect_paths(text, &mut paths)?,
+            other if self.chain.is_none() => {
+                return Err(Error::new(
+                    ErrorKind::CorruptObject,
+                    format!("object metadata are {}, not JSON", other.type_name()),
+                ));
+            }
             _ => {}
         }
         if let Some(chain) = &self.chain

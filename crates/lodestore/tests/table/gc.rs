@@ -80,6 +80,9 @@ fn content_shared_by_rows_or_copied_to_another_schema_stays() {
 fn two_names_of_one_directory_are_one_store() {
     let (lab, data) = filled();
     let spec = serde_json::json!({"protocol": "file", "location": lab.store().join(".").to_str().unwrap()});
+    let own = serde_json::json!({"protocol": "file", "location": lab.store().to_str().unwrap()});
+    lab.lode.config().set_store("local", own.as_object().unwrap().clone()).unwrap();
+    lab.lode.config().set("stores.default", serde_json::json!("local")).unwrap();
     lab.lode.config().set_store("alias", spec.as_object().unwrap().clone()).unwrap();
     // A null store, as older rows have it, may mean any store.
     let text = "UPDATE \"lab.data\" SET x = json_set(x, '$.store', NULL) WHERE id = 1";

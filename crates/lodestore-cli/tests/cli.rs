@@ -21,7 +21,11 @@ fn lode(directory: &Path, arguments: &[&str]) -> Output {
 
 fn text(directory: &Path, arguments: &[&str]) -> String {
     let output = lode(directory, arguments);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -54,8 +58,15 @@ fn laboratory() -> tempfile::TempDir {
         .unwrap()
     };
     declare("Rig", Tier::Lookup, "# where we record\nrig : varchar(8)");
-    declare("Recording", Tier::Manual, "# what we record\nid : int32\n---\ntrace = null : <npy@>");
-    lode.table("lab.Rig").unwrap().insert1(row! { rig: "r1" }).unwrap();
+    declare(
+        "Recording",
+        Tier::Manual,
+        "# what we record\nid : int32\n---\ntrace = null : <npy@>",
+    );
+    lode.table("lab.Rig")
+        .unwrap()
+        .insert1(row! { rig: "r1" })
+        .unwrap();
     let recording = lode.table("lab.Recording").unwrap();
     let rows: Vec<Row> = (1..=3)
         .map(|id: i32| {
@@ -72,7 +83,10 @@ fn laboratory() -> tempfile::TempDir {
 #[test]
 fn version_and_help() {
     let directory = tempfile::tempdir().unwrap();
-    assert_eq!(text(directory.path(), &["--version"]), format!("lode {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        text(directory.path(), &["--version"]),
+        format!("lode {}\n", env!("CARGO_PKG_VERSION"))
+    );
     insta::assert_snapshot!(text(directory.path(), &["--help"]));
 }
 
@@ -86,12 +100,27 @@ fn config_shows_values_and_origins_and_hides_secrets() {
     )
     .unwrap();
     let shown = text(directory.path(), &["config", "--changed"]);
-    let shown = shown.replace(&*directory.path().canonicalize().unwrap().to_string_lossy(), "DIR");
-    insta::assert_snapshot!(shown.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"));
+    let shown = shown.replace(
+        &*directory.path().canonicalize().unwrap().to_string_lossy(),
+        "DIR",
+    );
+    insta::assert_snapshot!(
+        shown
+            .lines()
+            .map(str::trim_end)
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
     let all = text(directory.path(), &["config", "--json"]);
     assert!(!all.contains("\"SK\"") && !all.contains("\"AK\""));
-    assert_eq!(json(directory.path(), &["config", "display.limit", "--json"])[0]["value"], 5);
-    assert!(failure(directory.path(), &["config", "display.limt"]).contains("Did you mean `display.limit`?"));
+    assert_eq!(
+        json(directory.path(), &["config", "display.limit", "--json"])[0]["value"],
+        5
+    );
+    assert!(
+        failure(directory.path(), &["config", "display.limt"])
+            .contains("Did you mean `display.limit`?")
+    );
 }
 
 #[test]
@@ -103,8 +132,8 @@ fn ls_counts_rows_and_objects() {
     ");
     insta::assert_snapshot!(text(directory.path(), &["ls", "lab"]), @r"
     table      tier    rows  objects  comment
-    Rig        Lookup     1        0  where we record
-    Recording  Manual     2        1  what we record
+    Rig        lookup     1        0  where we record
+    Recording  manual     2        1  what we record
     ");
     let listed = json(directory.path(), &["ls", "lab", "--json"]);
     assert_eq!(listed[1]["table"], "recording");
@@ -116,7 +145,13 @@ fn ls_counts_rows_and_objects() {
 fn looking_creates_nothing() {
     let directory = tempfile::tempdir().unwrap();
     assert!(failure(directory.path(), &["ls"]).contains("there is no database"));
-    assert!(failure(directory.path(), &["-d", "sqlite://other.db", "gc", "scan", "lab"]).contains("other.db"));
+    assert!(
+        failure(
+            directory.path(),
+            &["-d", "sqlite://other.db", "gc", "scan", "lab"]
+        )
+        .contains("other.db")
+    );
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
@@ -124,11 +159,20 @@ fn looking_creates_nothing() {
 fn gc_removes_only_when_told_to() {
     let directory = laboratory();
     let scan = json(directory.path(), &["gc", "scan", "lab", "--json"]);
-    assert_eq!((&scan["orphaned"], &scan["deleted"], &scan["dry_run"]), (&1.into(), &0.into(), &true.into()));
+    assert_eq!(
+        (&scan["orphaned"], &scan["deleted"], &scan["dry_run"]),
+        (&1.into(), &0.into(), &true.into())
+    );
     let dry = json(directory.path(), &["gc", "collect", "lab", "--json"]);
     assert_eq!(dry["deleted"], 0);
-    let done = json(directory.path(), &["gc", "collect", "lab", "--delete", "--json"]);
-    assert_eq!((&done["deleted"], &done["errors"], &done["dry_run"]), (&1.into(), &0.into(), &false.into()));
+    let done = json(
+        directory.path(),
+        &["gc", "collect", "lab", "--delete", "--json"],
+    );
+    assert_eq!(
+        (&done["deleted"], &done["errors"], &done["dry_run"]),
+        (&1.into(), &0.into(), &false.into())
+    );
     insta::assert_snapshot!(text(directory.path(), &["gc", "scan", "lab"]));
     assert!(failure(directory.path(), &["gc", "scan"]).contains("SCHEMAS"));
 }

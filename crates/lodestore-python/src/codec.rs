@@ -63,8 +63,14 @@ struct Extras {
 impl Extras {
     fn of(method: &Bound<'_, PyAny>) -> PyResult<Extras> {
         static SIGNATURE: Lazy = Lazy::new("inspect", "signature");
-        let parameters = SIGNATURE.get(method.py())?.call1((method,))?.getattr(intern!(method.py(), "parameters"))?;
-        Ok(Extras { context: parameters.contains("context")?, store_name: parameters.contains("store_name")? })
+        let parameters = SIGNATURE
+            .get(method.py())?
+            .call1((method,))?
+            .getattr(intern!(method.py(), "parameters"))?;
+        Ok(Extras {
+            context: parameters.contains("context")?,
+            store_name: parameters.contains("store_name")?,
+        })
     }
 }
 
@@ -103,7 +109,11 @@ impl PyCodec {
         if self.encode_takes.store_name {
             arguments.set_item("store_name", context.store)?;
         }
-        self.object.bind(py).call_method(intern!(py, "encode"), (to_py(py, value)?,), Some(&arguments))
+        self.object.bind(py).call_method(
+            intern!(py, "encode"),
+            (to_py(py, value)?,),
+            Some(&arguments),
+        )
     }
 
     fn call_decode<'py>(&self, py: Python<'py>, stored: Value) -> PyResult<Bound<'py, PyAny>> {
@@ -117,7 +127,11 @@ impl PyCodec {
             about.set_item("config", &config)?;
             arguments.set_item("context", about)?;
         }
-        self.object.bind(py).call_method(intern!(py, "decode"), (to_py(py, stored)?,), Some(&arguments))
+        self.object.bind(py).call_method(
+            intern!(py, "decode"),
+            (to_py(py, stored)?,),
+            Some(&arguments),
+        )
     }
 }
 
@@ -127,8 +141,13 @@ impl Codec for PyCodec {
     }
 
     fn dtype(&self, is_store: bool) -> Result<String> {
-        Python::attach(|py| self.object.bind(py).call_method1(intern!(py, "get_dtype"), (is_store,))?.extract())
-            .map_err(from_pyerr)
+        Python::attach(|py| {
+            self.object
+                .bind(py)
+                .call_method1(intern!(py, "get_dtype"), (is_store,))?
+                .extract()
+        })
+        .map_err(from_pyerr)
     }
 
     fn validate(&self, value: &Value) -> Result<()> {
@@ -151,7 +170,8 @@ impl Codec for PyCodec {
     }
 
     fn decode(&self, stored: Value, _context: &DecodeContext<'_>) -> Result<Value> {
-        Python::attach(|py| from_py(&self.call_decode(py, stored)?, Mode::Foreign)).map_err(from_pyerr)
+        Python::attach(|py| from_py(&self.call_decode(py, stored)?, Mode::Foreign))
+            .map_err(from_pyerr)
     }
 
     fn referenced_paths(&self, stored: &Value) -> Result<Vec<(String, Option<String>)>> {
@@ -159,7 +179,9 @@ impl Codec for PyCodec {
             let object = self.object.bind(py);
             let stored = to_py(py, stored.clone())?;
             if object.hasattr(intern!(py, "referenced_paths"))? {
-                return object.call_method1(intern!(py, "referenced_paths"), (stored,))?.extract();
+                return object
+                    .call_method1(intern!(py, "referenced_paths"), (stored,))?
+                    .extract();
             }
             static DEFAULT: Lazy = Lazy::new("lodestore.codecs", "_referenced_paths");
             DEFAULT.get(py)?.call1((stored,))?.extract()
@@ -197,7 +219,8 @@ fn register_codec(codec: &Bound<'_, PyAny>, name: String, schema_addressed: bool
         restrictable,
     };
     // The registry may have to load plug-ins, which come back here.
-    py.detach(|| Registry::global().register(Arc::new(codec))).or_raise()
+    py.detach(|| Registry::global().register(Arc::new(codec)))
+        .or_raise()
 }
 
 #[pyfunction]
@@ -214,7 +237,9 @@ fn codec_names(py: Python<'_>) -> Vec<String> {
 /// The engine's name of the codec that a spec means; raises if there is none.
 #[pyfunction]
 fn find_codec(py: Python<'_>, spec: &str) -> PyResult<String> {
-    py.detach(|| Registry::global().get(spec)).or_raise().map(|codec| codec.name().to_owned())
+    py.detach(|| Registry::global().get(spec))
+        .or_raise()
+        .map(|codec| codec.name().to_owned())
 }
 
 /// (final type, codec names from the outermost on, store).
@@ -224,7 +249,9 @@ fn resolve_codecs(
     spec: &str,
     store: Option<&str>,
 ) -> PyResult<(String, Vec<String>, Option<String>)> {
-    let chain = py.detach(|| Registry::global().resolve_in(spec, store)).or_raise()?;
+    let chain = py
+        .detach(|| Registry::global().resolve_in(spec, store))
+        .or_raise()?;
     let names = chain.codecs.iter().map(|c| c.name().to_owned()).collect();
     Ok((chain.dtype, names, chain.store))
 }
@@ -237,7 +264,11 @@ fn split_type_spec(spec: &str) -> (String, Option<String>) {
 
 #[pyfunction]
 fn codec_dtype(name: &str, is_store: bool) -> PyResult<String> {
-    Registry::global().get(name).or_raise()?.dtype(is_store).or_raise()
+    Registry::global()
+        .get(name)
+        .or_raise()?
+        .dtype(is_store)
+        .or_raise()
 }
 
 fn mode_of(name: &str) -> Mode {
@@ -247,7 +278,8 @@ fn mode_of(name: &str) -> Mode {
 #[pyfunction]
 fn codec_validate(py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let value = from_py(value, mode_of(name))?;
-    py.detach(|| Registry::global().get(name)?.validate(&value)).or_raise()
+    py.detach(|| Registry::global().get(name)?.validate(&value))
+        .or_raise()
 }
 
 /// Encodes one value with one codec and writes its objects: what a user codec gets from `super().encode(…)` or
@@ -276,7 +308,14 @@ fn codec_encode<'py>(
                 Some(name) => Some(stores.resolve_name(Some(name))?),
                 None => None,
             };
-            let context = EncodeContext { schema, table, attribute, key: &key, store: store.as_deref(), stores: &stores };
+            let context = EncodeContext {
+                schema,
+                table,
+                attribute,
+                key: &key,
+                store: store.as_deref(),
+                stores: &stores,
+            };
             let mut encoded = codec.encode(value, &context)?;
             let outcomes = stores.put_all(&encoded.puts, &Silent)?;
             for (put, outcome) in encoded.puts.iter().zip(&outcomes) {
@@ -311,7 +350,9 @@ fn codec_decode<'py>(
     config: &PyConfig,
 ) -> PyResult<Bound<'py, PyAny>> {
     let stored = stored_value(stored)?;
-    decode(py, config, |context| Registry::global().get(name)?.decode(stored, context))
+    decode(py, config, |context| {
+        Registry::global().get(name)?.decode(stored, context)
+    })
 }
 
 /// Decodes one stored value through the whole chain of a type.
@@ -323,7 +364,9 @@ fn decode_chain<'py>(
     config: &PyConfig,
 ) -> PyResult<Bound<'py, PyAny>> {
     let stored = stored_value(stored)?;
-    decode(py, config, |context| Registry::global().resolve(spec)?.decode(stored, context))
+    decode(py, config, |context| {
+        Registry::global().resolve(spec)?.decode(stored, context)
+    })
 }
 
 fn decode<'py>(
@@ -334,9 +377,14 @@ fn decode<'py>(
     let config = config.0.clone();
     let value = py
         .detach(|| {
-            let download = config.get_str("download_path").unwrap_or_else(|| ".".into());
+            let download = config
+                .get_str("download_path")
+                .unwrap_or_else(|| ".".into());
             let stores: Arc<dyn Stores> = Arc::new(StoreSet::new(config));
-            act(&DecodeContext { stores: &stores, download_path: Path::new(&download) })
+            act(&DecodeContext {
+                stores: &stores,
+                download_path: Path::new(&download),
+            })
         })
         .or_raise()?;
     to_py(py, value)

@@ -64,7 +64,10 @@ impl PyConfig {
         match self.0.get(key) {
             Some(value) => json_value_to_py(py, &value),
             None => {
-                let mut error = lodestore::Error::new(ErrorKind::UnknownKey, format!("there is no setting `{key}`"));
+                let mut error = lodestore::Error::new(
+                    ErrorKind::UnknownKey,
+                    format!("there is no setting `{key}`"),
+                );
                 if let Some(hint) = lodestore::error::did_you_mean(key, Config::known_keys()) {
                     error = error.hint(hint);
                 }
@@ -121,7 +124,12 @@ impl PyConfig {
         self.0.remove_store(name)
     }
 
-    fn store_spec<'py>(&self, py: Python<'py>, name: Option<&str>, filepath: bool) -> PyResult<Bound<'py, PyAny>> {
+    fn store_spec<'py>(
+        &self,
+        py: Python<'py>,
+        name: Option<&str>,
+        filepath: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let spec = self.0.store_spec(name, filepath).or_raise()?;
         json_value_to_py(py, &Json::Object(spec))
     }

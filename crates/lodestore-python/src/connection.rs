@@ -39,7 +39,10 @@ type RawResult<'py> = (Option<Vec<String>>, Vec<Bound<'py, PyTuple>>, u64);
 impl PyLode {
     /// The engine's handle.
     pub(crate) fn lode(&self) -> Lode {
-        self.lode.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lode
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -50,11 +53,16 @@ impl PyLode {
     fn connect(py: Python<'_>, config: &PyConfig) -> PyResult<PyLode> {
         let config = config.0.clone();
         let lode = py.detach(|| Lode::connect(config.clone())).or_raise()?;
-        Ok(PyLode { lode: RwLock::new(lode), config })
+        Ok(PyLode {
+            lode: RwLock::new(lode),
+            config,
+        })
     }
 
     fn reopen(&self, py: Python<'_>) -> PyResult<()> {
-        let lode = py.detach(|| Lode::connect(self.config.clone())).or_raise()?;
+        let lode = py
+            .detach(|| Lode::connect(self.config.clone()))
+            .or_raise()?;
         *self.lode.write().unwrap_or_else(PoisonError::into_inner) = lode;
         Ok(())
     }
@@ -95,7 +103,10 @@ impl PyLode {
         if py.detach(|| self.lode().backend().is_connected()) {
             Ok(())
         } else {
-            Err(to_pyerr(Error::new(lodestore::ErrorKind::LostConnection, "the database does not answer")))
+            Err(to_pyerr(Error::new(
+                lodestore::ErrorKind::LostConnection,
+                "the database does not answer",
+            )))
         }
     }
 
@@ -116,7 +127,8 @@ impl PyLode {
     }
 
     fn savepoint(&self, py: Python<'_>, name: &str) -> PyResult<()> {
-        py.detach(|| self.lode().backend().savepoint(name)).or_raise()
+        py.detach(|| self.lode().backend().savepoint(name))
+            .or_raise()
     }
 
     fn release(&self, py: Python<'_>, name: &str) -> PyResult<()> {
@@ -124,7 +136,8 @@ impl PyLode {
     }
 
     fn rollback_to(&self, py: Python<'_>, name: &str) -> PyResult<()> {
-        py.detach(|| self.lode().backend().rollback_to(name)).or_raise()
+        py.detach(|| self.lode().backend().rollback_to(name))
+            .or_raise()
     }
 
     /// Quotes an identifier.
@@ -147,10 +160,15 @@ impl PyLode {
             }
             sql.push_str(piece);
         }
-        let params = params.iter().map(|p| from_py(&p, Mode::Column)).collect::<PyResult<Vec<_>>>()?;
+        let params = params
+            .iter()
+            .map(|p| from_py(&p, Mode::Column))
+            .collect::<PyResult<Vec<_>>>()?;
         let statement = Statement { text: sql, params };
         if gives_rows(&statement.text) {
-            let batch = py.detach(|| lode.backend().query_any(&statement)).or_raise()?;
+            let batch = py
+                .detach(|| lode.backend().query_any(&statement))
+                .or_raise()?;
             let mut rows = Vec::with_capacity(batch.rows);
             for row in 0..batch.rows {
                 let values = (0..batch.columns.len())
@@ -162,7 +180,9 @@ impl PyLode {
             let count = rows.len() as u64;
             Ok((Some(names), rows, count))
         } else {
-            let count = py.detach(|| lode.backend().execute(&statement)).or_raise()?;
+            let count = py
+                .detach(|| lode.backend().execute(&statement))
+                .or_raise()?;
             // Raw DDL may have changed any heading.
             for schema in py.detach(|| lode.schemas()).or_raise()? {
                 lode.refresh(&schema);
@@ -203,7 +223,8 @@ impl PyLode {
     }
 
     fn lineage_table_exists(&self, py: Python<'_>, schema: &str) -> PyResult<bool> {
-        py.detach(|| self.lode().lineage_table_exists(schema)).or_raise()
+        py.detach(|| self.lode().lineage_table_exists(schema))
+            .or_raise()
     }
 
     fn rebuild_lineage(&self, py: Python<'_>, schema: &str) -> PyResult<()> {
@@ -222,9 +243,16 @@ impl PyLode {
         definition: &str,
         resolve: Py<PyAny>,
     ) -> PyResult<Vec<String>> {
-        self.with_declaration(py, schema, class_name, tier, master, definition, resolve, |lode, declare| {
-            Ok(lode.declare(declare)?.warnings)
-        })
+        self.with_declaration(
+            py,
+            schema,
+            class_name,
+            tier,
+            master,
+            definition,
+            resolve,
+            |lode, declare| Ok(lode.declare(declare)?.warnings),
+        )
     }
 
     /// Differences between a definition and the declared table.
@@ -239,25 +267,45 @@ impl PyLode {
         definition: &str,
         resolve: Py<PyAny>,
     ) -> PyResult<Vec<String>> {
-        self.with_declaration(py, schema, class_name, tier, master, definition, resolve, |lode, declare| {
-            lode.check_definition(declare)
-        })
+        self.with_declaration(
+            py,
+            schema,
+            class_name,
+            tier,
+            master,
+            definition,
+            resolve,
+            |lode, declare| lode.check_definition(declare),
+        )
     }
 
     /// A table's handle; nothing is looked up.
     fn table(&self, schema: &str, table: &str) -> PyTable {
-        PyTable::new(self.lode(), TableName { schema: schema.to_owned(), name: table.to_owned() })
+        PyTable::new(
+            self.lode(),
+            TableName {
+                schema: schema.to_owned(),
+                name: table.to_owned(),
+            },
+        )
     }
 
     /// The foreign keys among all tables reachable from some schemas.
-    fn dependencies<'py>(&self, py: Python<'py>, schemas: Vec<String>) -> PyResult<Bound<'py, PyDict>> {
+    fn dependencies<'py>(
+        &self,
+        py: Python<'py>,
+        schemas: Vec<String>,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let lode = self.lode();
         let names: Vec<&str> = schemas.iter().map(String::as_str).collect();
         let graph = py.detach(|| lode.dependencies(&names)).or_raise()?;
         let full = |t: &TableName| lode.dialect().full_name(&t.schema, &t.name);
         let dict = PyDict::new(py);
-        let nodes: Vec<(String, Vec<String>)> =
-            graph.nodes().iter().map(|t| (full(t), graph.primary_key(t).to_vec())).collect();
+        let nodes: Vec<(String, Vec<String>)> = graph
+            .nodes()
+            .iter()
+            .map(|t| (full(t), graph.primary_key(t).to_vec()))
+            .collect();
         dict.set_item("nodes", nodes)?;
         let edges = PyList::empty(py);
         for key in graph.foreign_keys() {
@@ -291,7 +339,10 @@ impl PyLode {
             _ => Tier::Part,
         };
         let lode = self.lode();
-        let master = master.map(|name| TableName { schema: schema.to_owned(), name });
+        let master = master.map(|name| TableName {
+            schema: schema.to_owned(),
+            name,
+        });
         let hidden = HiddenColumns {
             job_metadata: self.config.get_bool("jobs.add_job_metadata"),
             provenance: self.config.get_bool("provenance.capture"),
@@ -322,10 +373,18 @@ fn resolve_with(resolve: &Py<PyAny>, line: &ForeignKeyLine) -> Result<ForeignKey
             Some(target) => (Some(target.name.as_str()), target.renames.clone()),
             None => (None, Vec::new()),
         };
-        let found = resolve.call1(py, (line.target_text.as_str(), name, renames)).map_err(from_pyerr)?;
+        let found = resolve
+            .call1(py, (line.target_text.as_str(), name, renames))
+            .map_err(from_pyerr)?;
         let (schema, table, renames): (String, String, Vec<(String, String)>) =
             found.extract(py).map_err(from_pyerr)?;
-        Ok(ForeignKeyTarget { table: TableName { schema, name: table }, renames })
+        Ok(ForeignKeyTarget {
+            table: TableName {
+                schema,
+                name: table,
+            },
+            renames,
+        })
     })
 }
 
@@ -356,9 +415,13 @@ fn gives_rows(sql: &str) -> bool {
         .next()
         .unwrap_or_default()
         .to_ascii_uppercase();
-    matches!(first.as_str(), "SELECT" | "SHOW" | "VALUES" | "PRAGMA" | "EXPLAIN" | "DESCRIBE")
-        || (matches!(first.as_str(), "WITH" | "INSERT" | "UPDATE" | "DELETE" | "REPLACE")
-            && (first == "WITH" || sql.to_ascii_uppercase().contains("RETURNING")))
+    matches!(
+        first.as_str(),
+        "SELECT" | "SHOW" | "VALUES" | "PRAGMA" | "EXPLAIN" | "DESCRIBE"
+    ) || (matches!(
+        first.as_str(),
+        "WITH" | "INSERT" | "UPDATE" | "DELETE" | "REPLACE"
+    ) && (first == "WITH" || sql.to_ascii_uppercase().contains("RETURNING")))
 }
 
 /// (schema, stored name) of a full table name in either quotes.
@@ -381,6 +444,9 @@ fn table_to_class(table: &str) -> String {
 /// (tier, stored name of the master) of a stored name.
 #[pyfunction]
 fn table_tier(table: &str) -> (&'static str, Option<String>) {
-    let name = TableName { schema: String::new(), name: table.to_owned() };
+    let name = TableName {
+        schema: String::new(),
+        name: table.to_owned(),
+    };
     (name.tier().name(), name.master().map(|m| m.name))
 }

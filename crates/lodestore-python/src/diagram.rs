@@ -24,7 +24,10 @@ pub(crate) struct PyDiagram {
 
 impl PyDiagram {
     fn with(&self, diagram: Diagram) -> PyDiagram {
-        PyDiagram { diagram, lode: self.lode.clone() }
+        PyDiagram {
+            diagram,
+            lode: self.lode.clone(),
+        }
     }
 
     fn full_name(&self, table: &TableName) -> String {
@@ -43,8 +46,15 @@ impl PyDiagram {
         let (direction, theme) = (direction.parse().or_raise()?, theme.parse().or_raise()?);
         let drawn = py.detach(|| {
             let group = |schema: &str| titles.get(schema).cloned();
-            let definition = |table: &TableName| self.lode.describe(table, &TableName::class_name).ok();
-            let style = Style { direction, theme, name: None, group: Some(&group), tooltip: Some(&definition) };
+            let definition =
+                |table: &TableName| self.lode.describe(table, &TableName::class_name).ok();
+            let style = Style {
+                direction,
+                theme,
+                name: None,
+                group: Some(&group),
+                tooltip: Some(&definition),
+            };
             draw(&self.diagram, &style)
         });
         Ok(drawn)
@@ -62,11 +72,18 @@ impl PyDiagram {
             let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
             Diagram::new(&*lode.dependencies(&schemas)?)
         });
-        Ok(PyDiagram { diagram: diagram.or_raise()?, lode })
+        Ok(PyDiagram {
+            diagram: diagram.or_raise()?,
+            lode,
+        })
     }
 
     fn show(&self, names: Vec<String>) -> PyResult<PyDiagram> {
-        let tables: Vec<TableName> = names.iter().map(|name| TableName::parse(name)).collect::<Result<_, _>>().or_raise()?;
+        let tables: Vec<TableName> = names
+            .iter()
+            .map(|name| TableName::parse(name))
+            .collect::<Result<_, _>>()
+            .or_raise()?;
         Ok(self.with(self.diagram.clone().show(&tables).or_raise()?))
     }
 
@@ -104,40 +121,80 @@ impl PyDiagram {
 
     /// Full names of the shown tables, in topological order.
     fn shown(&self) -> Vec<String> {
-        self.diagram.tables().map(|table| self.full_name(table)).collect()
+        self.diagram
+            .tables()
+            .map(|table| self.full_name(table))
+            .collect()
     }
 
     /// Full names of all tables, in topological order.
     fn nodes(&self) -> Vec<String> {
-        self.diagram.all_tables().map(|table| self.full_name(table)).collect()
+        self.diagram
+            .all_tables()
+            .map(|table| self.full_name(table))
+            .collect()
     }
 
     /// (parent, child, primary, attribute map, aliased, multi) of each foreign key.
     fn edges(&self) -> Vec<(String, String, bool, Vec<(String, String)>, bool, bool)> {
         let edge = |key: &lodestore::schema::ForeignKey| {
             let (parent, child) = (self.full_name(&key.parent), self.full_name(&key.child));
-            (parent, child, key.primary, key.attr_map.clone(), key.aliased, key.multi)
+            (
+                parent,
+                child,
+                key.primary,
+                key.attr_map.clone(),
+                key.aliased,
+                key.multi,
+            )
         };
         self.diagram.foreign_keys().map(edge).collect()
     }
 
     /// Schemas of the shown tables.
     fn schemas(&self) -> Vec<String> {
-        let mut schemas: Vec<String> = self.diagram.tables().map(|table| table.schema.clone()).collect();
+        let mut schemas: Vec<String> = self
+            .diagram
+            .tables()
+            .map(|table| table.schema.clone())
+            .collect();
         schemas.sort();
         schemas.dedup();
         schemas
     }
 
-    fn mermaid(&self, py: Python<'_>, direction: &str, titles: HashMap<String, String>) -> PyResult<String> {
-        self.draw(py, direction, "light", &titles, |diagram, style| diagram.to_mermaid(style))
+    fn mermaid(
+        &self,
+        py: Python<'_>,
+        direction: &str,
+        titles: HashMap<String, String>,
+    ) -> PyResult<String> {
+        self.draw(py, direction, "light", &titles, |diagram, style| {
+            diagram.to_mermaid(style)
+        })
     }
 
-    fn dot(&self, py: Python<'_>, direction: &str, theme: &str, titles: HashMap<String, String>) -> PyResult<String> {
-        self.draw(py, direction, theme, &titles, |diagram, style| diagram.to_dot(style))
+    fn dot(
+        &self,
+        py: Python<'_>,
+        direction: &str,
+        theme: &str,
+        titles: HashMap<String, String>,
+    ) -> PyResult<String> {
+        self.draw(py, direction, theme, &titles, |diagram, style| {
+            diagram.to_dot(style)
+        })
     }
 
-    fn svg(&self, py: Python<'_>, direction: &str, theme: &str, titles: HashMap<String, String>) -> PyResult<String> {
-        self.draw(py, direction, theme, &titles, |diagram, style| diagram.to_svg(style))
+    fn svg(
+        &self,
+        py: Python<'_>,
+        direction: &str,
+        theme: &str,
+        titles: HashMap<String, String>,
+    ) -> PyResult<String> {
+        self.draw(py, direction, theme, &titles, |diagram, style| {
+            diagram.to_svg(style)
+        })
     }
 }

@@ -58,13 +58,20 @@ pub(crate) fn raise(message: impl Into<String>) -> PyErr {
 pub(crate) fn from_pyerr(error: PyErr) -> Error {
     let interrupted = Python::attach(|py| error.is_instance_of::<PyKeyboardInterrupt>(py));
     let wrapped = Error::foreign(error);
-    if interrupted { wrapped.with_kind(ErrorKind::Interrupted) } else { wrapped }
+    if interrupted {
+        wrapped.with_kind(ErrorKind::Interrupted)
+    } else {
+        wrapped
+    }
 }
 
 /// A class of `lodestore.errors` by name.
 pub(crate) fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    MODULE.get_or_try_init(py, || py.import("lodestore.errors").map(Bound::unbind))?.bind(py).getattr(name)
+    MODULE
+        .get_or_try_init(py, || py.import("lodestore.errors").map(Bound::unbind))?
+        .bind(py)
+        .getattr(name)
 }
 
 fn class_name(kind: ErrorKind) -> &'static str {

@@ -4,11 +4,13 @@
 //! are put together from the runs. Values and dtypes: spec queries §13 (the PostgreSQL column) and §16.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType};
+use arrow_array::types::{
+    Date32Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
+};
 use arrow_array::{Array as _, ArrayRef};
+use lodestore::Value;
 use lodestore::codec::NpyRef;
 use lodestore::value::{Batch, Column, ColumnKind};
-use lodestore::Value;
 use numpy::{PyArray1, PyUntypedArray};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyImportError;
@@ -31,7 +33,11 @@ pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
 pub(crate) fn batch_to_dicts<'py>(py: Python<'py>, batch: Batch) -> PyResult<Bound<'py, PyList>> {
     // Tens of thousands of new dicts would set off the cycle collector again and again, for nothing: they hold no cycles.
     let _pause = CollectorPause::new(py);
-    let names: Vec<_> = batch.names.iter().map(|name| PyString::intern(py, name)).collect();
+    let names: Vec<_> = batch
+        .names
+        .iter()
+        .map(|name| PyString::intern(py, name))
+        .collect();
     let mut columns = Vec::with_capacity(names.len());
     for column in batch.columns {
         columns.push(objects(py, column)?.into_iter());
@@ -53,7 +59,11 @@ pub(crate) fn batch_to_dicts<'py>(py: Python<'py>, batch: Batch) -> PyResult<Bou
 /// array; codec values of one shape are stacked; lazy arrays are loaded.
 pub(crate) fn batch_to_arrays<'py>(py: Python<'py>, batch: Batch) -> PyResult<Objects<'py>> {
     let rows = batch.rows;
-    batch.columns.into_iter().map(|column| column_to_array(py, column, rows)).collect()
+    batch
+        .columns
+        .into_iter()
+        .map(|column| column_to_array(py, column, rows))
+        .collect()
 }
 
 /// A structured array ("S" of spec queries §13). `nullable` says for each column whether it may hold NULL.
@@ -69,7 +79,11 @@ pub(crate) fn batch_to_structured<'py>(
     for (i, (name, column)) in batch.names.iter().zip(batch.columns).enumerate() {
         let nullable = nullable.get(i).copied().unwrap_or(true);
         let array = match (&column, column.kind()) {
-            (Column::Arrow(_, values), ColumnKind::Int) if !nullable && values.null_count() == 0 => ints(py, values),
+            (Column::Arrow(_, values), ColumnKind::Int)
+                if !nullable && values.null_count() == 0 =>
+            {
+                ints(py, values)
+            }
             (Column::Arrow(_, values), ColumnKind::Float) => floats(py, values),
             (Column::Values(_), _) => {
                 let array = loaded(py, column)?;
@@ -99,20 +113,36 @@ pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch) -> PyResult<B
             Column::Arrow(ColumnKind::Int, values) if values.null_count() == 0 => ints(py, values),
             Column::Arrow(ColumnKind::Int, values) => {
                 let numbers = values.as_primitive::<Int64Type>();
-                let floats = numbers.iter().map(|v| v.map_or(f64::NAN, |v| v as f64)).collect();
+                let floats = numbers
+                    .iter()
+                    .map(|v| v.map_or(f64::NAN, |v| v as f64))
+                    .collect();
                 PyArray1::<f64>::from_vec(py, floats).into_any()
             }
             Column::Arrow(ColumnKind::Float, values) => floats(py, values),
             Column::Arrow(ColumnKind::DateTime, values) => datetimes(py, values)?,
             Column::Arrow(ColumnKind::Text, _) => PyList::new(py, objects(py, column)?)?.into_any(),
-            Column::Arrow(ColumnKind::Bool, values) if values.null_count() == 0 => bools(py, values),
+            Column::Arrow(ColumnKind::Bool, values) if values.null_count() == 0 => {
+                bools(py, values)
+            }
             Column::Arrow(..) => object_array(py, objects(py, column)?)?,
             Column::Values(values) => {
                 let plain = values.iter().all(|v| {
-                    matches!(v, Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_))
+                    matches!(
+                        v,
+                        Value::Null
+                            | Value::Bool(_)
+                            | Value::Int(_)
+                            | Value::Float(_)
+                            | Value::Text(_)
+                    )
                 });
                 let objects = objects(py, column)?;
-                if plain { PyList::new(py, objects)?.into_any() } else { object_array(py, objects)? }
+                if plain {
+                    PyList::new(py, objects)?.into_any()
+                } else {
+                    object_array(py, objects)?
+                }
             }
         };
         out.set_item(PyString::intern(py, name), value)?;
@@ -125,9 +155,9 @@ pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch) -> PyResult<B
 /// # Errors
 /// `ImportError` without pyarrow; what pyarrow raises for values without a common type.
 pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyAny>> {
-    let pyarrow = py
-        .import("pyarrow")
-        .map_err(|_| PyImportError::new_err("to_arrow needs pyarrow: pip install 'lodestore[arrow]'"))?;
+    let pyarrow = py.import("pyarrow").map_err(|_| {
+        PyImportError::new_err("to_arrow needs pyarrow: pip install 'lodestore[arrow]'")
+    })?;
     let columns = PyDict::new(py);
     for (name, column) in batch.names.iter().zip(batch.columns.iter().cloned()) {
         let array = match column {
@@ -140,8 +170,12 @@ pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: &Batch) -> PyResult<Bo
                 let shared = Bound::new(py, ArrowArray::from_array_ref(values))?;
                 let array = pyarrow.call_method1(intern!(py, "array"), (shared,))?;
                 match kind {
-                    ColumnKind::Text if !large => array.call_method1(intern!(py, "cast"), ("string",))?,
-                    ColumnKind::Bytes if !large => array.call_method1(intern!(py, "cast"), ("binary",))?,
+                    ColumnKind::Text if !large => {
+                        array.call_method1(intern!(py, "cast"), ("string",))?
+                    }
+                    ColumnKind::Bytes if !large => {
+                        array.call_method1(intern!(py, "cast"), ("binary",))?
+                    }
                     // `pyarrow.uuid` exists since version 18.
                     ColumnKind::Uuid => match pyarrow.call_method0(intern!(py, "uuid")) {
                         Ok(type_) => pyarrow
@@ -168,31 +202,60 @@ pub(crate) fn objects<'py>(py: Python<'py>, column: Column) -> PyResult<Objects<
     };
     let none = py.None().into_bound(py);
     match kind {
-        ColumnKind::Int => collect(array.as_primitive::<Int64Type>().iter(), &none, |v| v.into_bound_py_any(py)),
-        ColumnKind::Float => collect(array.as_primitive::<Float64Type>().iter(), &none, |v| v.into_bound_py_any(py)),
-        ColumnKind::Bool => collect(array.as_boolean().iter(), &none, |v| v.into_bound_py_any(py)),
-        ColumnKind::Text => {
-            collect(array.as_string::<i64>().iter(), &none, |v| Ok(PyString::new(py, v).into_any()))
-        }
-        ColumnKind::Bytes => collect(array.as_binary::<i64>().iter(), &none, |v| Ok(PyBytes::new(py, v).into_any())),
+        ColumnKind::Int => collect(array.as_primitive::<Int64Type>().iter(), &none, |v| {
+            v.into_bound_py_any(py)
+        }),
+        ColumnKind::Float => collect(array.as_primitive::<Float64Type>().iter(), &none, |v| {
+            v.into_bound_py_any(py)
+        }),
+        ColumnKind::Bool => collect(array.as_boolean().iter(), &none, |v| {
+            v.into_bound_py_any(py)
+        }),
+        ColumnKind::Text => collect(array.as_string::<i64>().iter(), &none, |v| {
+            Ok(PyString::new(py, v).into_any())
+        }),
+        ColumnKind::Bytes => collect(array.as_binary::<i64>().iter(), &none, |v| {
+            Ok(PyBytes::new(py, v).into_any())
+        }),
         ColumnKind::Decimal => collect(array.as_string::<i64>().iter(), &none, |v| decimal(py, v)),
-        ColumnKind::Json => collect(array.as_string::<i64>().iter(), &none, |v| json_loads(py, v)),
+        ColumnKind::Json => collect(array.as_string::<i64>().iter(), &none, |v| {
+            json_loads(py, v)
+        }),
         ColumnKind::Uuid => collect(array.as_fixed_size_binary().iter(), &none, |v| {
-            let bytes: [u8; 16] = v.try_into().map_err(|_| raise("a uuid column holds values that are not 16 bytes"))?;
+            let bytes: [u8; 16] = v
+                .try_into()
+                .map_err(|_| raise("a uuid column holds values that are not 16 bytes"))?;
             uuid(py, u128::from_be_bytes(bytes))
         }),
-        ColumnKind::Time => collect(array.as_primitive::<Time64MicrosecondType>().iter(), &none, |v| {
-            let (seconds, micros) = (v / 1_000_000, (v % 1_000_000) as u32);
-            let (h, m, s) = ((seconds / 3600) as u8, (seconds / 60 % 60) as u8, (seconds % 60) as u8);
-            Ok(PyTime::new(py, h, m, s, micros, None)?.into_any())
-        }),
+        ColumnKind::Time => collect(
+            array.as_primitive::<Time64MicrosecondType>().iter(),
+            &none,
+            |v| {
+                let (seconds, micros) = (v / 1_000_000, (v % 1_000_000) as u32);
+                let (h, m, s) = (
+                    (seconds / 3600) as u8,
+                    (seconds / 60 % 60) as u8,
+                    (seconds % 60) as u8,
+                );
+                Ok(PyTime::new(py, h, m, s, micros, None)?.into_any())
+            },
+        ),
         // NumPy makes dates and datetimes faster than a call of their class a value would; NaT becomes None.
         ColumnKind::Date => {
-            let days = array.as_primitive::<Date32Type>().iter().map(|v| v.map_or(i64::MIN, i64::from)).collect();
-            listed(PyArray1::<i64>::from_vec(py, days).call_method1(intern!(py, "view"), ("M8[D]",))?)
+            let days = array
+                .as_primitive::<Date32Type>()
+                .iter()
+                .map(|v| v.map_or(i64::MIN, i64::from))
+                .collect();
+            listed(
+                PyArray1::<i64>::from_vec(py, days)
+                    .call_method1(intern!(py, "view"), ("M8[D]",))?,
+            )
         }
         ColumnKind::DateTime => listed(datetimes(py, &array)?),
-        ColumnKind::Any => Err(raise("a column of values of any kind cannot be an Arrow column")),
+        ColumnKind::Any => Err(raise(
+            "a column of values of any kind cannot be an Arrow column",
+        )),
     }
 }
 
@@ -229,7 +292,15 @@ fn floats<'py>(py: Python<'py>, array: &ArrayRef) -> Bound<'py, PyAny> {
 }
 
 fn bools<'py>(py: Python<'py>, array: &ArrayRef) -> Bound<'py, PyAny> {
-    PyArray1::<bool>::from_vec(py, array.as_boolean().iter().map(|v| v.unwrap_or(false)).collect()).into_any()
+    PyArray1::<bool>::from_vec(
+        py,
+        array
+            .as_boolean()
+            .iter()
+            .map(|v| v.unwrap_or(false))
+            .collect(),
+    )
+    .into_any()
 }
 
 /// `datetime64[us]`, NULL as NaT.
@@ -243,13 +314,19 @@ fn object_array<'py>(py: Python<'py>, objects: Objects<'py>) -> PyResult<Bound<'
     objects_to_py(py, &[objects.len()], objects)
 }
 
-fn column_to_array<'py>(py: Python<'py>, column: Column, rows: usize) -> PyResult<Bound<'py, PyAny>> {
+fn column_to_array<'py>(
+    py: Python<'py>,
+    column: Column,
+    rows: usize,
+) -> PyResult<Bound<'py, PyAny>> {
     static ARRAY: Lazy = Lazy::new("numpy", "array");
     if rows == 0 {
         return Ok(PyArray1::<f64>::from_slice(py, &[]).into_any());
     }
     match &column {
-        Column::Arrow(_, values) if values.null_count() > 0 => object_array(py, objects(py, column)?),
+        Column::Arrow(_, values) if values.null_count() > 0 => {
+            object_array(py, objects(py, column)?)
+        }
         Column::Arrow(ColumnKind::Int, values) => Ok(ints(py, values)),
         Column::Arrow(ColumnKind::Float, values) => Ok(floats(py, values)),
         Column::Arrow(ColumnKind::Bool, values) => Ok(bools(py, values)),
@@ -268,10 +345,14 @@ fn column_to_array<'py>(py: Python<'py>, column: Column, rows: usize) -> PyResul
 /// The objects of a column of values; lazy arrays of one shape and type are loaded, concurrently. Shapes and types are
 /// in the metadata, so that arrays that differ stay unloaded references and cost nothing.
 fn loaded<'py>(py: Python<'py>, column: Column) -> PyResult<Objects<'py>> {
-    let Column::Values(values) = &column else { return objects(py, column) };
+    let Column::Values(values) = &column else {
+        return objects(py, column);
+    };
     let refs: Vec<&NpyRef> = values.iter().filter_map(|v| v.foreign()).collect();
     let alike = refs.len() == values.len()
-        && refs.windows(2).all(|w| w[0].shape() == w[1].shape() && w[0].dtype_text() == w[1].dtype_text());
+        && refs
+            .windows(2)
+            .all(|w| w[0].shape() == w[1].shape() && w[0].dtype_text() == w[1].dtype_text());
     if refs.is_empty() || !alike {
         return objects(py, column);
     }
@@ -286,9 +367,13 @@ fn stacked<'py>(py: Python<'py>, objects: Objects<'py>) -> PyResult<Bound<'py, P
     static STACK: Lazy = Lazy::new("numpy", "stack");
     static ARRAY: Lazy = Lazy::new("numpy", "array");
     static GENERIC: Lazy = Lazy::new("numpy", "generic");
-    let arrays = objects.iter().filter(|o| o.cast::<PyUntypedArray>().is_ok()).count();
+    let arrays = objects
+        .iter()
+        .filter(|o| o.cast::<PyUntypedArray>().is_ok())
+        .count();
     if arrays == objects.len() {
-        let shape = |o: &Bound<'py, PyAny>| o.getattr(intern!(py, "shape"))?.extract::<Vec<usize>>();
+        let shape =
+            |o: &Bound<'py, PyAny>| o.getattr(intern!(py, "shape"))?.extract::<Vec<usize>>();
         let first = shape(&objects[0])?;
         for object in &objects[1..] {
             if shape(object)? != first {
@@ -313,7 +398,10 @@ fn stacked<'py>(py: Python<'py>, objects: Objects<'py>) -> PyResult<Bound<'py, P
         // Ragged lists have no array; mixed text and numbers have one that nobody wants.
         let array = ARRAY.get(py)?.call1((PyList::new(py, &objects)?,));
         if let Ok(array) = array {
-            let texts = objects.iter().filter(|o| o.is_instance_of::<PyString>()).count();
+            let texts = objects
+                .iter()
+                .filter(|o| o.is_instance_of::<PyString>())
+                .count();
             if texts == 0 || texts == objects.len() {
                 return Ok(array);
             }

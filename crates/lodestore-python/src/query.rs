@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lodestore::Row;
 use lodestore::definition::{CoreType, StorageType, Type};
 use lodestore::query::{Cond, JoinOptions, Projection, Query, Top, U};
 use lodestore::schema::{Attribute, Heading, Source};
 use lodestore::table::{Batches, FetchOptions};
 use lodestore::value::{Batch, ColumnKind};
-use lodestore::Row;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
@@ -72,17 +72,29 @@ impl PyQuery {
     }
 
     fn ignored_keys(&self) -> Vec<String> {
-        self.0.ignored_keys().iter().map(|k| k.to_string()).collect()
+        self.0
+            .ignored_keys()
+            .iter()
+            .map(|k| k.to_string())
+            .collect()
     }
 
     fn support(&self) -> PyResult<Vec<String>> {
         let lode = self.0.lode().or_raise()?;
         let tables = self.0.tables().or_raise()?;
-        Ok(tables.iter().map(|t| lode.dialect().full_name(&t.schema, &t.name)).collect())
+        Ok(tables
+            .iter()
+            .map(|t| lode.dialect().full_name(&t.schema, &t.name))
+            .collect())
     }
 
     // -- algebra ---------------------------------------------------------------------------------------------------
-    fn restrict(&self, py: Python<'_>, condition: &Bound<'_, PyAny>, semantic_check: bool) -> PyResult<PyQuery> {
+    fn restrict(
+        &self,
+        py: Python<'_>,
+        condition: &Bound<'_, PyAny>,
+        semantic_check: bool,
+    ) -> PyResult<PyQuery> {
         let cond = condition_from_py(condition, 0)?;
         py.detach(|| match cond {
             Cond::Top(top) => self.0.top(top),
@@ -92,9 +104,16 @@ impl PyQuery {
         .map(PyQuery)
     }
 
-    fn proj(&self, py: Python<'_>, names: Vec<String>, named: &Bound<'_, PyDict>) -> PyResult<PyQuery> {
+    fn proj(
+        &self,
+        py: Python<'_>,
+        names: Vec<String>,
+        named: &Bound<'_, PyDict>,
+    ) -> PyResult<PyQuery> {
         let projection = Projection::from_args(names, pairs(named)?);
-        py.detach(|| self.0.proj(projection)).or_raise().map(PyQuery)
+        py.detach(|| self.0.proj(projection))
+            .or_raise()
+            .map(PyQuery)
     }
 
     fn join(
@@ -105,8 +124,14 @@ impl PyQuery {
         left: bool,
         allow_nullable_pk: bool,
     ) -> PyResult<PyQuery> {
-        let options = JoinOptions { semantic_check, left, allow_nullable_pk };
-        py.detach(|| self.0.join(&other.0, options)).or_raise().map(PyQuery)
+        let options = JoinOptions {
+            semantic_check,
+            left,
+            allow_nullable_pk,
+        };
+        py.detach(|| self.0.join(&other.0, options))
+            .or_raise()
+            .map(PyQuery)
     }
 
     fn union(&self, py: Python<'_>, other: &PyQuery) -> PyResult<PyQuery> {
@@ -122,16 +147,27 @@ impl PyQuery {
         exclude_nonmatching: bool,
     ) -> PyResult<PyQuery> {
         let projection = Projection::from_args(names, pairs(named)?);
-        py.detach(|| self.0.aggr_with(&group.0, projection, exclude_nonmatching)).or_raise().map(PyQuery)
+        py.detach(|| self.0.aggr_with(&group.0, projection, exclude_nonmatching))
+            .or_raise()
+            .map(PyQuery)
     }
 
     fn u_restrict(&self, py: Python<'_>, names: Vec<String>) -> PyResult<PyQuery> {
-        py.detach(|| U(names).restrict(&self.0)).or_raise().map(PyQuery)
+        py.detach(|| U(names).restrict(&self.0))
+            .or_raise()
+            .map(PyQuery)
     }
 
-    fn u_aggr(&self, py: Python<'_>, names: Vec<String>, named: &Bound<'_, PyDict>) -> PyResult<PyQuery> {
+    fn u_aggr(
+        &self,
+        py: Python<'_>,
+        names: Vec<String>,
+        named: &Bound<'_, PyDict>,
+    ) -> PyResult<PyQuery> {
         let projection = Projection::from_args(Vec::<String>::new(), pairs(named)?);
-        py.detach(|| U(names).aggr(&self.0, projection)).or_raise().map(PyQuery)
+        py.detach(|| U(names).aggr(&self.0, projection))
+            .or_raise()
+            .map(PyQuery)
     }
 
     // -- how many --------------------------------------------------------------------------------------------------
@@ -165,8 +201,11 @@ impl PyQuery {
     ) -> PyResult<Bound<'py, PyAny>> {
         let batch = self.fetch(py, None, order_by, limit, offset)?;
         let heading = self.0.heading().or_raise()?;
-        let nullable: Vec<bool> =
-            batch.names.iter().map(|n| heading.get(n).is_none_or(|a| a.nullable)).collect();
+        let nullable: Vec<bool> = batch
+            .names
+            .iter()
+            .map(|n| heading.get(n).is_none_or(|a| a.nullable))
+            .collect();
         output::batch_to_structured(py, batch, &nullable)
     }
 
@@ -181,9 +220,17 @@ impl PyQuery {
         limit: Option<u64>,
         offset: Option<u64>,
     ) -> PyResult<(Option<Bound<'py, PyList>>, Vec<Bound<'py, PyAny>>)> {
-        let key = if include_key { self.0.primary_key().or_raise()? } else { Vec::new() };
+        let key = if include_key {
+            self.0.primary_key().or_raise()?
+        } else {
+            Vec::new()
+        };
         let mut wanted = columns.clone();
-        wanted.extend(key.iter().map(|n| n.to_string()).filter(|n| !columns.contains(n)));
+        wanted.extend(
+            key.iter()
+                .map(|n| n.to_string())
+                .filter(|n| !columns.contains(n)),
+        );
         let mut distinct: Vec<String> = Vec::new();
         for name in wanted {
             if !distinct.contains(&name) {
@@ -197,7 +244,9 @@ impl PyQuery {
         } else {
             None
         };
-        let chosen = batch.select(columns.iter().map(String::as_str)).or_raise()?;
+        let chosen = batch
+            .select(columns.iter().map(String::as_str))
+            .or_raise()?;
         let arrays = output::batch_to_arrays(py, chosen)?;
         Ok((keys, arrays))
     }
@@ -233,21 +282,40 @@ impl PyQuery {
         limit: Option<u64>,
         offset: Option<u64>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let key: Vec<String> = self.0.primary_key().or_raise()?.iter().map(|n| n.to_string()).collect();
+        let key: Vec<String> = self
+            .0
+            .primary_key()
+            .or_raise()?
+            .iter()
+            .map(|n| n.to_string())
+            .collect();
         let batch = self.fetch(py, Some(key), order_by, limit, offset)?;
         output::batch_to_dicts(py, batch)
     }
 
     /// The one row, as a dict; an error unless there is exactly one.
-    fn fetch1<'py>(&self, py: Python<'py>, columns: Option<Vec<String>>) -> PyResult<Bound<'py, PyDict>> {
+    fn fetch1<'py>(
+        &self,
+        py: Python<'py>,
+        columns: Option<Vec<String>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let progress = PyProgress::new(None);
-        let options = FetchOptions { columns, progress: &progress, ..FetchOptions::default() };
+        let options = FetchOptions {
+            columns,
+            progress: &progress,
+            ..FetchOptions::default()
+        };
         let row = py.detach(|| self.0.one_row(&options)).or_raise()?;
         row_to_dict(py, row)
     }
 
     /// Tuples of undecoded values for a preview, in key order.
-    fn preview<'py>(&self, py: Python<'py>, columns: Vec<String>, limit: u64) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+    fn preview<'py>(
+        &self,
+        py: Python<'py>,
+        columns: Vec<String>,
+        limit: u64,
+    ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let progress = PyProgress::new(None);
         let options = FetchOptions {
             columns: Some(columns),
@@ -270,14 +338,23 @@ impl PyQuery {
     /// An iterator of dicts over one cursor, `rows` at a time.
     fn iterate(&self, py: Python<'_>, rows: usize) -> PyResult<PyRows> {
         let batches = py.detach(|| self.0.batches(rows)).or_raise()?;
-        Ok(PyRows { state: Mutex::new(RowState { batches: Some(batches), ready: None, next: 0 }) })
+        Ok(PyRows {
+            state: Mutex::new(RowState {
+                batches: Some(batches),
+                ready: None,
+                next: 0,
+            }),
+        })
     }
 
     // -- SQL text --------------------------------------------------------------------------------------------------
     fn make_sql(&self, fields: Option<Vec<String>>) -> PyResult<String> {
         let lode = self.0.lode().or_raise()?;
-        let fields: Option<Vec<Arc<str>>> = fields.map(|names| names.into_iter().map(Arc::from).collect());
-        self.0.make_sql(lode.dialect(), fields.as_deref()).or_raise()
+        let fields: Option<Vec<Arc<str>>> =
+            fields.map(|names| names.into_iter().map(Arc::from).collect());
+        self.0
+            .make_sql(lode.dialect(), fields.as_deref())
+            .or_raise()
     }
 
     fn sql<'py>(&self, py: Python<'py>) -> PyResult<(String, Bound<'py, PyList>)> {
@@ -298,7 +375,11 @@ impl PyQuery {
     fn where_clause(&self) -> PyResult<String> {
         let lode = self.0.lode().or_raise()?;
         let text = self.0.where_text(lode.dialect()).or_raise()?;
-        Ok(if text.is_empty() { text } else { format!(" WHERE {text}") })
+        Ok(if text.is_empty() {
+            text
+        } else {
+            format!(" WHERE {text}")
+        })
     }
 
     fn __repr__(&self) -> String {
@@ -358,11 +439,15 @@ impl PyRows {
                     return Ok(Some(row));
                 }
             }
-            let Some(mut batches) = state.batches.take() else { return Ok(None) };
+            let Some(mut batches) = state.batches.take() else {
+                return Ok(None);
+            };
             state.ready = None;
             drop(state);
             let batch = py.detach(|| batches.next().map(|b| (b, batches)));
-            let Some((batch, batches)) = batch else { return Ok(None) };
+            let Some((batch, batches)) = batch else {
+                return Ok(None);
+            };
             let rows = output::batch_to_dicts(py, batch.or_raise()?)?;
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.ready = Some(rows.unbind());
@@ -373,7 +458,10 @@ impl PyRows {
 }
 
 fn pairs(named: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
-    named.iter().map(|(k, v)| Ok((k.extract()?, v.extract()?))).collect()
+    named
+        .iter()
+        .map(|(k, v)| Ok((k.extract()?, v.extract()?)))
+        .collect()
 }
 
 /// Deeper than this a condition is surely a mistake (a list that holds itself).
@@ -411,9 +499,15 @@ fn condition_from_py(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Cond> {
             "in" => condition_from_py(&marked.get_item(1)?, deeper),
             "true" => Ok(Cond::Const(true)),
             "top" => Ok(Cond::Top(Top {
-                limit: marked.get_item(1)?.extract().map_err(|_| raise("the limit of a Top cannot be negative"))?,
+                limit: marked
+                    .get_item(1)?
+                    .extract()
+                    .map_err(|_| raise("the limit of a Top cannot be negative"))?,
                 order_by: marked.get_item(2)?.extract()?,
-                offset: marked.get_item(3)?.extract().map_err(|_| raise("the offset of a Top cannot be negative"))?,
+                offset: marked
+                    .get_item(3)?
+                    .extract()
+                    .map_err(|_| raise("the offset of a Top cannot be negative"))?,
             })),
             _ => Err(raise(format!("unknown kind of condition `{tag}`"))),
         };
@@ -424,13 +518,20 @@ fn condition_from_py(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Cond> {
         return Ok(Cond::Eq(row_of(&dict)?));
     }
     let refuse = || {
-        let name = value.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string());
+        let name = value
+            .get_type()
+            .name()
+            .map_or_else(|_| "object".into(), |n| n.to_string());
         raise(format!("a restriction cannot be of type {name}"))
     };
     // A record: its fields name attributes.
     if let Ok(dtype) = value.getattr("dtype") {
         let names = dtype.getattr("names")?;
-        if !names.is_none() && value.getattr("ndim").is_ok_and(|n| n.extract::<usize>().is_ok_and(|n| n == 0)) {
+        if !names.is_none()
+            && value
+                .getattr("ndim")
+                .is_ok_and(|n| n.extract::<usize>().is_ok_and(|n| n == 0))
+        {
             let dict = PyDict::new(value.py());
             for name in names.try_iter()? {
                 let name = name?;
@@ -439,7 +540,10 @@ fn condition_from_py(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Cond> {
             return Ok(Cond::Eq(row_of(&dict)?));
         }
     }
-    if value.is_none() || value.is_instance_of::<pyo3::types::PyBytes>() || value.hasattr("to_frame")? {
+    if value.is_none()
+        || value.is_instance_of::<pyo3::types::PyBytes>()
+        || value.hasattr("to_frame")?
+    {
         return Err(refuse());
     }
     if value.hasattr("to_records")? {
@@ -448,20 +552,30 @@ fn condition_from_py(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Cond> {
     }
     match conditions(value, deeper) {
         Ok(found) => Ok(Cond::Any(found)),
-        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) && value.try_iter().is_err() => Err(refuse()),
+        Err(error)
+            if error.is_instance_of::<PyTypeError>(value.py()) && value.try_iter().is_err() =>
+        {
+            Err(refuse())
+        }
         Err(error) => Err(error),
     }
 }
 
 fn conditions(values: &Bound<'_, PyAny>, depth: usize) -> PyResult<Vec<Cond>> {
-    values.try_iter()?.map(|item| condition_from_py(&item?, depth)).collect()
+    values
+        .try_iter()?
+        .map(|item| condition_from_py(&item?, depth))
+        .collect()
 }
 
 fn row_of(dict: &Bound<'_, PyDict>) -> PyResult<Row> {
     let mut row = Row::new();
     for (key, value) in dict.iter() {
         let Ok(name) = key.extract::<String>() else {
-            return Err(raise(format!("attribute names are text, not {}", key.get_type().name()?)));
+            return Err(raise(format!(
+                "attribute names are text, not {}",
+                key.get_type().name()?
+            )));
         };
         // What is restricted by is converted as a column's value is; attributes of codecs refuse later, by name.
         let converted = from_py(&value, Mode::Column).map_err(|error| {
@@ -475,7 +589,10 @@ fn row_of(dict: &Bound<'_, PyDict>) -> PyResult<Row> {
 }
 
 /// A heading as the parts of Python's `Heading`.
-pub(crate) fn heading_to_py<'py>(py: Python<'py>, heading: &Heading) -> PyResult<HeadingParts<'py>> {
+pub(crate) fn heading_to_py<'py>(
+    py: Python<'py>,
+    heading: &Heading,
+) -> PyResult<HeadingParts<'py>> {
     let list = PyList::empty(py);
     for attribute in heading.attributes.values() {
         list.append(attribute_to_py(py, attribute)?)?;
@@ -490,10 +607,16 @@ fn attribute_to_py<'py>(py: Python<'py>, a: &Attribute) -> PyResult<Bound<'py, P
         _ => None,
     };
     let stored_json = matches!(&a.storage, Some(StorageType::Core(CoreType::Json)));
-    let numeric = matches!(a.kind, ColumnKind::Int | ColumnKind::Float | ColumnKind::Decimal);
+    let numeric = matches!(
+        a.kind,
+        ColumnKind::Int | ColumnKind::Float | ColumnKind::Decimal
+    );
     let (type_, expression) = match &a.source {
         Source::Expression(text) => ("expression".to_owned(), Some(text.clone())),
-        Source::Renamed(old) => (a.database_type.clone(), Some(format!("\"{}\"", old.replace('"', "\"\"")))),
+        Source::Renamed(old) => (
+            a.database_type.clone(),
+            Some(format!("\"{}\"", old.replace('"', "\"\""))),
+        ),
         Source::Column => (a.database_type.clone(), None),
     };
     d.set_item("name", &*a.name)?;
@@ -503,7 +626,14 @@ fn attribute_to_py<'py>(py: Python<'py>, a: &Attribute) -> PyResult<Bound<'py, P
     d.set_item("nullable", a.nullable)?;
     d.set_item("default", &a.default)?;
     let computed = matches!(a.source, Source::Expression(_)) && a.comment.is_empty();
-    d.set_item("comment", if computed { "calculated attribute" } else { a.comment.as_str() })?;
+    d.set_item(
+        "comment",
+        if computed {
+            "calculated attribute"
+        } else {
+            a.comment.as_str()
+        },
+    )?;
     d.set_item("autoincrement", a.auto_increment)?;
     d.set_item("numeric", numeric)?;
     d.set_item("string", a.kind == ColumnKind::Text)?;

@@ -39,11 +39,15 @@ pub(crate) fn as_foreign(object: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
     let name = object.get_type().name()?;
     match &*name.to_string_lossy() {
         "NpyRef" if object.is_instance(NPY_REF.get(py)?)? => {
-            let handle = object.getattr(intern!(py, "_handle"))?.cast_into::<PyNpyHandle>()?;
+            let handle = object
+                .getattr(intern!(py, "_handle"))?
+                .cast_into::<PyNpyHandle>()?;
             Ok(Some(Value::Foreign(handle.get().0.clone())))
         }
         "ObjectRef" if object.is_instance(OBJECT_REF.get(py)?)? => {
-            let handle = object.call_method0(intern!(py, "_handle"))?.cast_into::<PyObjectHandle>()?;
+            let handle = object
+                .call_method0(intern!(py, "_handle"))?
+                .cast_into::<PyObjectHandle>()?;
             Ok(Some(Value::Foreign(Arc::new(handle.get().0.clone()))))
         }
         _ => Ok(None),
@@ -51,22 +55,31 @@ pub(crate) fn as_foreign(object: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
 }
 
 /// The Python object of an engine's reference.
-pub(crate) fn foreign_to_py<'py>(py: Python<'py>, foreign: Arc<dyn Foreign>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn foreign_to_py<'py>(
+    py: Python<'py>,
+    foreign: Arc<dyn Foreign>,
+) -> PyResult<Bound<'py, PyAny>> {
     let name = foreign.type_name();
     let any: Arc<dyn Any + Send + Sync> = foreign;
     let any = match any.downcast::<NpyRef>() {
         Ok(npy) => {
             let handle = Bound::new(py, PyNpyHandle(npy))?;
-            return NPY_REF.get(py)?.call_method1(intern!(py, "_wrap"), (handle,));
+            return NPY_REF
+                .get(py)?
+                .call_method1(intern!(py, "_wrap"), (handle,));
         }
         Err(any) => any,
     };
     match any.downcast::<ObjectRef>() {
         Ok(object) => {
             let handle = Bound::new(py, PyObjectHandle((*object).clone()))?;
-            OBJECT_REF.get(py)?.call_method1(intern!(py, "_wrap"), (handle,))
+            OBJECT_REF
+                .get(py)?
+                .call_method1(intern!(py, "_wrap"), (handle,))
         }
-        Err(_) => Err(raise(format!("a value of type {name} has no Python counterpart"))),
+        Err(_) => Err(raise(format!(
+            "a value of type {name} has no Python counterpart"
+        ))),
     }
 }
 
@@ -109,7 +122,10 @@ fn load_handles<'py>(
                 .collect()
         })
         .or_raise()?;
-    arrays.into_iter().map(|array| array_to_py(py, array)).collect()
+    arrays
+        .into_iter()
+        .map(|array| array_to_py(py, array))
+        .collect()
 }
 
 fn link_of(link: Option<&PyLink>) -> StoreLink {
@@ -117,7 +133,8 @@ fn link_of(link: Option<&PyLink>) -> StoreLink {
 }
 
 fn parse(text: &str) -> PyResult<serde_json::Value> {
-    serde_json::from_str(text).map_err(|e| raise(format!("the metadata of a reference are not JSON: {e}")))
+    serde_json::from_str(text)
+        .map_err(|e| raise(format!("the metadata of a reference are not JSON: {e}")))
 }
 
 /// What an `NpyRef` reads through.
@@ -178,7 +195,12 @@ impl PyNpyHandle {
         array_to_py(py, array)
     }
 
-    fn read_rows<'py>(&self, py: Python<'py>, start: usize, stop: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn read_rows<'py>(
+        &self,
+        py: Python<'py>,
+        start: usize,
+        stop: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let array = py.detach(|| self.0.read_rows(start..stop)).or_raise()?;
         array_to_py(py, array)
     }
@@ -190,18 +212,31 @@ impl PyNpyHandle {
         first: Option<(usize, usize)>,
         last: Option<(usize, usize)>,
     ) -> PyResult<(Bound<'py, PyAny>, Option<usize>, usize)> {
-        let part = py.detach(|| self.0.read_slice(first.map(|(a, b)| a..b), last.map(|(a, b)| a..b))).or_raise()?;
+        let part = py
+            .detach(|| {
+                self.0
+                    .read_slice(first.map(|(a, b)| a..b), last.map(|(a, b)| a..b))
+            })
+            .or_raise()?;
         Ok((array_to_py(py, part.array)?, part.axis, part.start))
     }
 
     /// What to map: path, offset, column order, dtype, shape, whether the file is a private copy.
-    fn map<'py>(&self, py: Python<'py>, mode: &str, cache: PathBuf) -> PyResult<Bound<'py, PyDict>> {
+    fn map<'py>(
+        &self,
+        py: Python<'py>,
+        mode: &str,
+        cache: PathBuf,
+    ) -> PyResult<Bound<'py, PyDict>> {
         let mode = match mode {
             "r" => MapMode::Read,
             "r+" => MapMode::ReadWrite,
             "c" => MapMode::CopyOnWrite,
             other => {
-                let refused = Error::new(lodestore::ErrorKind::Value, format!("mmap_mode cannot be {other:?}"));
+                let refused = Error::new(
+                    lodestore::ErrorKind::Value,
+                    format!("mmap_mode cannot be {other:?}"),
+                );
                 return Err(to_pyerr(refused.hint("Use 'r', 'r+' or 'c'.")));
             }
         };
@@ -225,7 +260,9 @@ pub(crate) struct PyObjectHandle(ObjectRef);
 impl PyObjectHandle {
     #[new]
     fn new(metadata: &str, link: Option<&PyLink>) -> PyResult<Self> {
-        Ok(PyObjectHandle(ObjectRef::from_json(&parse(metadata)?, link_of(link)).or_raise()?))
+        Ok(PyObjectHandle(
+            ObjectRef::from_json(&parse(metadata)?, link_of(link)).or_raise()?,
+        ))
     }
 
     #[getter]
@@ -273,12 +310,22 @@ impl PyObjectHandle {
     #[allow(clippy::type_complexity)]
     fn walk(&self, py: Python<'_>) -> PyResult<Vec<(String, Vec<String>, Vec<String>)>> {
         let entries = py.detach(|| self.0.walk()).or_raise()?;
-        Ok(entries.into_iter().map(|e| (e.dir, e.dirs, e.files)).collect())
+        Ok(entries
+            .into_iter()
+            .map(|e| (e.dir, e.dirs, e.files))
+            .collect())
     }
 
     #[pyo3(signature = (destination, subpath=None, flat=false))]
-    fn download(&self, py: Python<'_>, destination: PathBuf, subpath: Option<&str>, flat: bool) -> PyResult<PathBuf> {
-        py.detach(|| self.0.download(&destination, subpath, flat)).or_raise()
+    fn download(
+        &self,
+        py: Python<'_>,
+        destination: PathBuf,
+        subpath: Option<&str>,
+        flat: bool,
+    ) -> PyResult<PathBuf> {
+        py.detach(|| self.0.download(&destination, subpath, flat))
+            .or_raise()
     }
 
     #[pyo3(signature = (subpath=None))]
@@ -291,7 +338,14 @@ impl PyObjectHandle {
         use lodestore::ErrorKind;
         match py.detach(|| self.0.verify()) {
             Ok(()) => Ok(None),
-            Err(e) if matches!(e.kind(), ErrorKind::CorruptObject | ErrorKind::MissingObject) => Ok(Some(e.to_string())),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::CorruptObject | ErrorKind::MissingObject
+                ) =>
+            {
+                Ok(Some(e.to_string()))
+            }
             Err(e) => Err(to_pyerr(e)),
         }
     }
@@ -309,7 +363,9 @@ impl PyReader {
     ) -> PyResult<T> {
         py.detach(|| {
             let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let reader = guard.as_mut().ok_or_else(|| PyValueError::new_err("I/O operation on closed file"))?;
+            let reader = guard
+                .as_mut()
+                .ok_or_else(|| PyValueError::new_err("I/O operation on closed file"))?;
             act(&mut **reader).map_err(PyErr::from)
         })
     }
@@ -332,7 +388,10 @@ impl PyReader {
 
     fn seek(&self, py: Python<'_>, offset: i64, whence: i32) -> PyResult<u64> {
         let target = match whence {
-            0 => SeekFrom::Start(u64::try_from(offset).map_err(|_| PyValueError::new_err("negative seek position"))?),
+            0 => SeekFrom::Start(
+                u64::try_from(offset)
+                    .map_err(|_| PyValueError::new_err("negative seek position"))?,
+            ),
             1 => SeekFrom::Current(offset),
             2 => SeekFrom::End(offset),
             other => return Err(PyValueError::new_err(format!("whence cannot be {other}"))),

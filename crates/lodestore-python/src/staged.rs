@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use lodestore::codec::{ObjectHandle, Put, PutPath, PutSource, StoreLink, Stores, content_hash, manifest_path};
+use lodestore::codec::{
+    ObjectHandle, Put, PutPath, PutSource, StoreLink, Stores, content_hash, manifest_path,
+};
 use lodestore::progress::Silent;
 use lodestore::store::{ObjectWriter, StagedObject, Store, StoreSet};
 use lodestore::{Error, ErrorKind, Row};
@@ -45,7 +47,11 @@ impl PyLink {
     #[pyo3(signature = (config, name, filepath=false))]
     fn named(config: &PyConfig, name: Option<String>, filepath: bool) -> PyLink {
         let stores: Arc<dyn Stores> = Arc::new(StoreSet::new(config.0.clone()));
-        PyLink(StoreLink::Named { stores, name, filepath })
+        PyLink(StoreLink::Named {
+            stores,
+            name,
+            filepath,
+        })
     }
 
     /// A store in hand.
@@ -82,12 +88,18 @@ impl PyLink {
     /// Protocol of the store.
     #[getter]
     fn protocol(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(py.detach(|| self.0.open()).or_raise()?.protocol().to_owned())
+        Ok(py
+            .detach(|| self.0.open())
+            .or_raise()?
+            .protocol()
+            .to_owned())
     }
 
     /// The object's own file, if the store is a local directory.
     fn local_path(&self, py: Python<'_>, path: &str) -> PyResult<Option<PathBuf>> {
-        py.detach(|| self.0.open()).or_raise().map(|store| store.local_path(path))
+        py.detach(|| self.0.open())
+            .or_raise()
+            .map(|store| store.local_path(path))
     }
 
     /// Size and kind, or none.
@@ -101,8 +113,16 @@ impl PyLink {
         Ok(PyBytes::new(py, &content))
     }
 
-    fn read_range<'py>(&self, py: Python<'py>, path: &str, start: u64, end: u64) -> PyResult<Bound<'py, PyBytes>> {
-        let content = py.detach(|| self.0.open()?.read_range(path, start..end)).or_raise()?;
+    fn read_range<'py>(
+        &self,
+        py: Python<'py>,
+        path: &str,
+        start: u64,
+        end: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let content = py
+            .detach(|| self.0.open()?.read_range(path, start..end))
+            .or_raise()?;
         Ok(PyBytes::new(py, &content))
     }
 
@@ -135,7 +155,9 @@ impl PyStore {
     /// Opens a configured store; none and `""` mean the default.
     #[staticmethod]
     fn open(py: Python<'_>, config: &PyConfig, name: Option<&str>) -> PyResult<PyStore> {
-        py.detach(|| StoreSet::new(config.0.clone()).get_store(name)).or_raise().map(PyStore)
+        py.detach(|| StoreSet::new(config.0.clone()).get_store(name))
+            .or_raise()
+            .map(PyStore)
     }
 
     #[getter]
@@ -160,12 +182,14 @@ impl PyStore {
     /// Writes a content-addressed object unless it is there. True if it was written.
     fn put_hash(&self, py: Python<'_>, path: String, content: PyBackedBytes) -> PyResult<bool> {
         let bytes = Bytes::from_owner(content);
-        py.detach(|| self.put(PutPath::Hash(path), PutSource::Segments(vec![bytes]))).map(|o| o.created)
+        py.detach(|| self.put(PutPath::Hash(path), PutSource::Segments(vec![bytes])))
+            .map(|o| o.created)
     }
 
     /// Copies a local file to a path where nothing is yet.
     fn put_file(&self, py: Python<'_>, local: PathBuf, path: String) -> PyResult<u64> {
-        py.detach(|| self.put(PutPath::Fresh(path), PutSource::File(local))).map(|o| o.size)
+        py.detach(|| self.put(PutPath::Fresh(path), PutSource::File(local)))
+            .map(|o| o.size)
     }
 
     /// Copies a local folder to a path where nothing is yet, with its manifest beside it, whose text is returned.
@@ -191,7 +215,9 @@ impl PyStore {
 
     /// A stream into a new object.
     fn writer(&self, py: Python<'_>, path: &str) -> PyResult<PyWriter> {
-        py.detach(|| self.0.writer(path)).or_raise().map(|w| PyWriter(Mutex::new(Some(w))))
+        py.detach(|| self.0.writer(path))
+            .or_raise()
+            .map(|w| PyWriter(Mutex::new(Some(w))))
     }
 
     fn hash_path(&self, schema: &str, hash: &str) -> PyResult<String> {
@@ -206,7 +232,9 @@ impl PyStore {
         attribute: &str,
         ext: &str,
     ) -> PyResult<String> {
-        self.0.schema_path(schema, table, &key_row(key)?, attribute, ext).or_raise()
+        self.0
+            .schema_path(schema, table, &key_row(key)?, attribute, ext)
+            .or_raise()
     }
 
     fn filepath(&self, path: &str) -> PyResult<String> {
@@ -215,13 +243,23 @@ impl PyStore {
 
     /// The specification, secrets masked.
     fn __repr__(&self) -> String {
-        format!("<lodestore store {} ({})>", self.0.name(), self.0.protocol())
+        format!(
+            "<lodestore store {} ({})>",
+            self.0.name(),
+            self.0.protocol()
+        )
     }
 }
 
 impl PyStore {
     fn put(&self, path: PutPath, source: PutSource) -> PyResult<lodestore::store::PutOutcome> {
-        let put = Put { store: self.0.name().to_owned(), path, source, record_hash: None, size: None };
+        let put = Put {
+            store: self.0.name().to_owned(),
+            path,
+            source,
+            record_hash: None,
+            size: None,
+        };
         self.0.put(&put, &Silent).or_raise()
     }
 }
@@ -250,25 +288,36 @@ impl PyWriter {
         };
         py.detach(|| {
             let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let writer = guard.as_mut().ok_or_else(|| PyValueError::new_err("the stream is closed"))?;
-            writer
-                .write_all(&content)
-                .map_err(|e| to_pyerr(Error::new(ErrorKind::Store, format!("could not write to the store: {e}"))))?;
+            let writer = guard
+                .as_mut()
+                .ok_or_else(|| PyValueError::new_err("the stream is closed"))?;
+            writer.write_all(&content).map_err(|e| {
+                to_pyerr(Error::new(
+                    ErrorKind::Store,
+                    format!("could not write to the store: {e}"),
+                ))
+            })?;
             Ok(content.len())
         })
     }
 
     /// Bytes written so far.
     fn tell(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, |w| w.written())
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map_or(0, |w| w.written())
     }
 
     /// Makes the object durable and visible. Closing again does nothing.
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(writer) => writer.commit().map(|_| ()).or_raise(),
-            None => Ok(()),
-        })
+        py.detach(
+            || match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                Some(writer) => writer.commit().map(|_| ()).or_raise(),
+                None => Ok(()),
+            },
+        )
     }
 
     /// Throws it away.
@@ -296,7 +345,16 @@ impl PyStaged {
         attribute: &str,
         ext: &str,
     ) -> PyResult<Self> {
-        StagedObject::new(store.0.clone(), schema, table, &key_row(key)?, attribute, ext).or_raise().map(PyStaged)
+        StagedObject::new(
+            store.0.clone(),
+            schema,
+            table,
+            &key_row(key)?,
+            attribute,
+            ext,
+        )
+        .or_raise()
+        .map(PyStaged)
     }
 
     #[getter]
@@ -311,7 +369,9 @@ impl PyStaged {
     }
 
     fn writer(&self, py: Python<'_>) -> PyResult<PyWriter> {
-        py.detach(|| self.0.writer()).or_raise().map(|w| PyWriter(Mutex::new(Some(w))))
+        py.detach(|| self.0.writer())
+            .or_raise()
+            .map(|w| PyWriter(Mutex::new(Some(w))))
     }
 
     fn get<'py>(&self, py: Python<'py>, relative: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {

@@ -39,7 +39,9 @@ impl PyTable {
     }
 
     fn columns(&self, py: Python<'_>) -> PyResult<Columns> {
-        let heading = py.detach(|| self.lode().heading(self.0.name())).or_raise()?;
+        let heading = py
+            .detach(|| self.lode().heading(self.0.name()))
+            .or_raise()?;
         Ok(Columns::of(&heading))
     }
 
@@ -70,12 +72,15 @@ impl PyTable {
     }
 
     fn is_declared(&self, py: Python<'_>) -> PyResult<bool> {
-        py.detach(|| self.lode().is_declared(self.0.name())).or_raise()
+        py.detach(|| self.lode().is_declared(self.0.name()))
+            .or_raise()
     }
 
     /// (columns, unique) of each index other than the primary key.
     fn indexes(&self, py: Python<'_>) -> PyResult<Vec<(Vec<String>, bool)>> {
-        let found = py.detach(|| self.lode().indexes(self.0.name())).or_raise()?;
+        let found = py
+            .detach(|| self.lode().indexes(self.0.name()))
+            .or_raise()?;
         Ok(found.into_iter().map(|i| (i.terms, i.unique)).collect())
     }
 
@@ -84,7 +89,11 @@ impl PyTable {
         py.detach(|| {
             self.lode().describe(self.0.name(), &|table| {
                 Python::attach(|py| {
-                    name.call1(py, (&table.schema, &table.name)).ok()?.extract::<Option<String>>(py).ok().flatten()
+                    name.call1(py, (&table.schema, &table.name))
+                        .ok()?
+                        .extract::<Option<String>>(py)
+                        .ok()
+                        .flatten()
                 })
             })
         })
@@ -94,38 +103,72 @@ impl PyTable {
     // -- relations -------------------------------------------------------------------------------------------------
     /// (schema, table, data) of each foreign key.
     fn parents<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, String, Bound<'py, PyDict>)>> {
-        let graph = py.detach(|| graph_of(self.lode(), self.0.name())).or_raise()?;
+        let graph = py
+            .detach(|| graph_of(self.lode(), self.0.name()))
+            .or_raise()?;
         graph
             .parents(self.0.name())
             .into_iter()
-            .map(|k| Ok((k.parent.schema.clone(), k.parent.name.clone(), edge_data(py, k)?)))
+            .map(|k| {
+                Ok((
+                    k.parent.schema.clone(),
+                    k.parent.name.clone(),
+                    edge_data(py, k)?,
+                ))
+            })
             .collect()
     }
 
     /// (schema, table, data) of each foreign key that references the table.
-    fn children<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, String, Bound<'py, PyDict>)>> {
-        let graph = py.detach(|| graph_of(self.lode(), self.0.name())).or_raise()?;
+    fn children<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Vec<(String, String, Bound<'py, PyDict>)>> {
+        let graph = py
+            .detach(|| graph_of(self.lode(), self.0.name()))
+            .or_raise()?;
         graph
             .children(self.0.name())
             .into_iter()
-            .map(|k| Ok((k.child.schema.clone(), k.child.name.clone(), edge_data(py, k)?)))
+            .map(|k| {
+                Ok((
+                    k.child.schema.clone(),
+                    k.child.name.clone(),
+                    edge_data(py, k)?,
+                ))
+            })
             .collect()
     }
 
     /// The table and everything it depends on, nearest first.
     fn ancestors(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
-        let graph = py.detach(|| graph_of(self.lode(), self.0.name())).or_raise()?;
-        Ok(graph.ancestors(self.0.name()).into_iter().rev().map(|t| (t.schema, t.name)).collect())
+        let graph = py
+            .detach(|| graph_of(self.lode(), self.0.name()))
+            .or_raise()?;
+        Ok(graph
+            .ancestors(self.0.name())
+            .into_iter()
+            .rev()
+            .map(|t| (t.schema, t.name))
+            .collect())
     }
 
     /// The table and everything that depends on it, nearest first.
     fn descendants(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
-        let graph = py.detach(|| graph_of(self.lode(), self.0.name())).or_raise()?;
-        Ok(graph.descendants(self.0.name()).into_iter().map(|t| (t.schema, t.name)).collect())
+        let graph = py
+            .detach(|| graph_of(self.lode(), self.0.name()))
+            .or_raise()?;
+        Ok(graph
+            .descendants(self.0.name())
+            .into_iter()
+            .map(|t| (t.schema, t.name))
+            .collect())
     }
 
     fn parts(&self, py: Python<'_>) -> PyResult<Vec<(String, String)>> {
-        let tables = py.detach(|| self.lode().tables(&self.0.name().schema)).or_raise()?;
+        let tables = py
+            .detach(|| self.lode().tables(&self.0.name().schema))
+            .or_raise()?;
         Ok(tables
             .into_iter()
             .filter(|t| t.master().as_ref() == Some(self.0.name()))
@@ -181,7 +224,8 @@ impl PyTable {
             progress: &progress,
             ..InsertOptions::default()
         };
-        py.detach(|| self.0.insert_select(&source.0, &options)).or_raise()
+        py.detach(|| self.0.insert_select(&source.0, &options))
+            .or_raise()
     }
 
     fn update1(&self, py: Python<'_>, row: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -211,13 +255,16 @@ impl PyTable {
             }
             count += 1;
         }
-        let found = py.detach(|| self.0.validate(converted, ignore_extra_fields)).or_raise()?;
-        issues.extend(
-            found
-                .issues
-                .into_iter()
-                .map(|i| (numbers.get(i.row).copied().unwrap_or(i.row), i.attribute, i.message)),
-        );
+        let found = py
+            .detach(|| self.0.validate(converted, ignore_extra_fields))
+            .or_raise()?;
+        issues.extend(found.issues.into_iter().map(|i| {
+            (
+                numbers.get(i.row).copied().unwrap_or(i.row),
+                i.attribute,
+                i.message,
+            )
+        }));
         issues.sort_by_key(|(row, ..)| *row);
         Ok((issues, count))
     }
@@ -240,7 +287,9 @@ impl PyTable {
                 transaction,
                 part_integrity: integrity(part_integrity),
                 dry_run,
-                confirm: confirm.as_mut().map(|c| c as &mut dyn FnMut(&[(TableName, u64)]) -> bool),
+                confirm: confirm
+                    .as_mut()
+                    .map(|c| c as &mut dyn FnMut(&[(TableName, u64)]) -> bool),
                 progress: &progress,
             })
         });
@@ -248,7 +297,11 @@ impl PyTable {
             return Err(error);
         }
         let report = report.or_raise()?;
-        let counts = report.counts.iter().map(|(t, n)| (self.full(t), *n)).collect();
+        let counts = report
+            .counts
+            .iter()
+            .map(|(t, n)| (self.full(t), *n))
+            .collect();
         Ok((report.deleted, counts, report.executed))
     }
 
@@ -264,7 +317,9 @@ impl PyTable {
             self.0.drop_table(DropOptions {
                 part_integrity: integrity(part_integrity),
                 dry_run: false,
-                confirm: confirm.as_mut().map(|c| c as &mut dyn FnMut(&[(TableName, u64)]) -> bool),
+                confirm: confirm
+                    .as_mut()
+                    .map(|c| c as &mut dyn FnMut(&[(TableName, u64)]) -> bool),
             })
         });
         match failure {
@@ -279,21 +334,33 @@ impl PyTable {
 
     // -- populate --------------------------------------------------------------------------------------------------
     fn default_key_source(&self, py: Python<'_>) -> PyResult<PyQuery> {
-        py.detach(|| compute::default_key_source(&self.0)).or_raise().map(PyQuery)
+        py.detach(|| compute::default_key_source(&self.0))
+            .or_raise()
+            .map(PyQuery)
     }
 
     /// Key attributes that no foreign key brings.
     fn own_key_attributes(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let graph = py.detach(|| graph_of(self.lode(), self.0.name())).or_raise()?;
+        let graph = py
+            .detach(|| graph_of(self.lode(), self.0.name()))
+            .or_raise()?;
         let heading = self.lode().heading(self.0.name()).or_raise()?;
-        let brought: Vec<&String> =
-            graph.parents(self.0.name()).into_iter().flat_map(|k| k.attr_map.iter().map(|(c, _)| c)).collect();
-        Ok(heading.primary_key().map(|n| n.to_string()).filter(|n| !brought.contains(&n)).collect())
+        let brought: Vec<&String> = graph
+            .parents(self.0.name())
+            .into_iter()
+            .flat_map(|k| k.attr_map.iter().map(|(c, _)| c))
+            .collect();
+        Ok(heading
+            .primary_key()
+            .map(|n| n.to_string())
+            .filter(|n| !brought.contains(&n))
+            .collect())
     }
 
     /// (remaining, total).
     fn progress(&self, py: Python<'_>, source: &PyQuery) -> PyResult<(u64, u64)> {
-        py.detach(|| compute::progress(&source.0, &self.0)).or_raise()
+        py.detach(|| compute::progress(&source.0, &self.0))
+            .or_raise()
     }
 
     /// Calls `maker` for every missing key. Returns the number of successes, and (key, exception) of failures.
@@ -309,8 +376,14 @@ impl PyTable {
         let progress = PyProgress::new(progress);
         let prepared = maker.call_method0(py, "is_prepared")?.extract(py)?;
         let mut maker = PyMake { maker, prepared };
-        let options = PopulateOptions { suppress_errors, max_calls, progress: &progress };
-        let report = py.detach(|| compute::populate(&source.0, &self.0, &mut maker, &options)).or_raise()?;
+        let options = PopulateOptions {
+            suppress_errors,
+            max_calls,
+            progress: &progress,
+        };
+        let report = py
+            .detach(|| compute::populate(&source.0, &self.0, &mut maker, &options))
+            .or_raise()?;
         let errors = PyList::empty(py);
         for (key, error) in report.errors {
             errors.append((row_to_dict(py, key)?, to_pyerr(error).into_value(py)))?;
@@ -327,8 +400,10 @@ impl PyTable {
         failure: &'a mut Option<PyErr>,
     ) -> impl FnMut(&[(TableName, u64)]) -> bool + 'a {
         move |counts| {
-            let named: Vec<(String, u64)> = counts.iter().map(|(t, n)| (self.full(t), *n)).collect();
-            let answer = Python::attach(|py| ask.call1(py, (named,)).and_then(|a| a.extract::<bool>(py)));
+            let named: Vec<(String, u64)> =
+                counts.iter().map(|(t, n)| (self.full(t), *n)).collect();
+            let answer =
+                Python::attach(|py| ask.call1(py, (named,)).and_then(|a| a.extract::<bool>(py)));
             answer.unwrap_or_else(|error| {
                 *failure = Some(error);
                 false
@@ -355,12 +430,19 @@ impl PyMake {
     fn call(&self, name: &str, key: &Row) -> Result<()> {
         Python::attach(|py| {
             let key = row_to_dict(py, key.clone()).map_err(from_pyerr)?;
-            self.maker.call_method1(py, name, (key,)).map(drop).map_err(|error| {
-                // SystemExit and its like end the loop, whatever may be suppressed.
-                let ends = !error.is_instance_of::<PyException>(py);
-                let error = from_pyerr(error);
-                if ends { error.with_kind(ErrorKind::Interrupted) } else { error }
-            })
+            self.maker
+                .call_method1(py, name, (key,))
+                .map(drop)
+                .map_err(|error| {
+                    // SystemExit and its like end the loop, whatever may be suppressed.
+                    let ends = !error.is_instance_of::<PyException>(py);
+                    let error = from_pyerr(error);
+                    if ends {
+                        error.with_kind(ErrorKind::Interrupted)
+                    } else {
+                        error
+                    }
+                })
         })
     }
 }
@@ -371,7 +453,11 @@ impl Make for PyMake {
     }
 
     fn prepare(&mut self, key: &Row) -> Result<()> {
-        if self.prepared { self.call("prepare", key) } else { Ok(()) }
+        if self.prepared {
+            self.call("prepare", key)
+        } else {
+            Ok(())
+        }
     }
 
     fn make(&mut self, key: &Row) -> Result<()> {
@@ -383,4 +469,3 @@ impl Make for PyMake {
         drop(self.call("finished", key));
     }
 }
-

@@ -36,11 +36,22 @@ pub(crate) struct Lazy {
 impl Lazy {
     /// `module.name`.
     pub(crate) const fn new(module: &'static str, name: &'static str) -> Self {
-        Lazy { module, name, cell: PyOnceLock::new() }
+        Lazy {
+            module,
+            name,
+            cell: PyOnceLock::new(),
+        }
     }
 
     /// The object.
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        Ok(self.cell.get_or_try_init(py, || py.import(self.module)?.getattr(self.name).map(Bound::unbind))?.bind(py))
+        Ok(self
+            .cell
+            .get_or_try_init(py, || {
+                py.import(self.module)?
+                    .getattr(self.name)
+                    .map(Bound::unbind)
+            })?
+            .bind(py))
     }
 }

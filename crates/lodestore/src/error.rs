@@ -109,7 +109,13 @@ pub struct Error(Box<Inner>);
 impl Error {
     /// A new error of a kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), place: Place::default(), hint: None, source: None }))
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            place: Place::default(),
+            hint: None,
+            source: None,
+        }))
     }
 
     /// Shorthand for [`ErrorKind::Invalid`].
@@ -135,7 +141,9 @@ impl Error {
             _ => ErrorKind::Store,
         };
         let path = path.as_ref().display().to_string();
-        Self::new(kind, format!("could not {action} {path}: {source}")).path(path).with_source(source)
+        Self::new(kind, format!("could not {action} {path}: {source}"))
+            .path(path)
+            .with_source(source)
     }
 
     /// Attaches the underlying error.
@@ -220,7 +228,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { message, place, hint, .. } = &*self.0;
+        let Inner {
+            message,
+            place,
+            hint,
+            ..
+        } = &*self.0;
         // A place belongs to the sentence, not under a picture that follows it.
         let (sentence, picture) = match message.split_once('\n') {
             Some((sentence, picture)) => (sentence, Some(picture)),
@@ -261,7 +274,10 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|s| &**s as &(dyn StdError + 'static))
+        self.0
+            .source
+            .as_ref()
+            .map(|s| &**s as &(dyn StdError + 'static))
     }
 }
 

@@ -10,7 +10,9 @@ use lodestore::sql::Statement;
 fn open() -> (tempfile::TempDir, Lode) {
     let dir = tempfile::tempdir().unwrap();
     let config = Config::defaults(dir.path());
-    config.set_url(&format!("sqlite://{}", dir.path().join("lab.db").display())).unwrap();
+    config
+        .set_url(&format!("sqlite://{}", dir.path().join("lab.db").display()))
+        .unwrap();
     let lode = Lode::connect(config).unwrap();
     lode.create_schema("lab").unwrap();
     (dir, lode)
@@ -20,25 +22,56 @@ fn name(table: &str) -> TableName {
     TableName::new("lab", table).unwrap()
 }
 
-fn target(lode: &Lode, schema: &str, line: &ForeignKeyLine, master: Option<&TableName>) -> Result<ForeignKeyTarget> {
-    let target = line.target.as_ref().ok_or_else(|| Error::invalid("not by the grammar"))?;
+fn target(
+    lode: &Lode,
+    schema: &str,
+    line: &ForeignKeyLine,
+    master: Option<&TableName>,
+) -> Result<ForeignKeyTarget> {
+    let target = line
+        .target
+        .as_ref()
+        .ok_or_else(|| Error::invalid("not by the grammar"))?;
     if target.name == "master" {
-        return Ok(ForeignKeyTarget { table: master.unwrap().clone(), renames: target.renames.clone() });
+        return Ok(ForeignKeyTarget {
+            table: master.unwrap().clone(),
+            renames: target.renames.clone(),
+        });
     }
-    let (schema, class) = target.name.split_once('.').unwrap_or((schema, &target.name));
+    let (schema, class) = target
+        .name
+        .split_once('.')
+        .unwrap_or((schema, &target.name));
     let stored = class_to_table(class)?;
     let all = lode.all_tables(schema)?;
-    let table = all.into_iter().find(|t| t.name.trim_start_matches(['#', '_']) == stored);
-    let table = table.ok_or_else(|| Error::new(ErrorKind::MissingTable, format!("no table {class}")))?;
-    Ok(ForeignKeyTarget { table, renames: target.renames.clone() })
+    let table = all
+        .into_iter()
+        .find(|t| t.name.trim_start_matches(['#', '_']) == stored);
+    let table =
+        table.ok_or_else(|| Error::new(ErrorKind::MissingTable, format!("no table {class}")))?;
+    Ok(ForeignKeyTarget {
+        table,
+        renames: target.renames.clone(),
+    })
 }
 
-fn declare_with(lode: &Lode, schema: &str, tier: Tier, class: &str, definition: &str, hidden: HiddenColumns) -> Result<Declared> {
+fn declare_with(
+    lode: &Lode,
+    schema: &str,
+    tier: Tier,
+    class: &str,
+    definition: &str,
+    hidden: HiddenColumns,
+) -> Result<Declared> {
     let (master, class) = match class.split_once('.') {
         Some((master, part)) => {
             let stored = class_to_table(master)?;
             let all = lode.all_tables(schema)?;
-            (all.into_iter().find(|t| t.name.trim_start_matches(['#', '_']) == stored), part)
+            (
+                all.into_iter()
+                    .find(|t| t.name.trim_start_matches(['#', '_']) == stored),
+                part,
+            )
         }
         None => (None, class),
     };
@@ -54,11 +87,24 @@ fn declare_with(lode: &Lode, schema: &str, tier: Tier, class: &str, definition: 
 }
 
 fn declare(lode: &Lode, tier: Tier, class: &str, definition: &str) -> Result<Declared> {
-    declare_with(lode, "lab", tier, class, definition, HiddenColumns::default())
+    declare_with(
+        lode,
+        "lab",
+        tier,
+        class,
+        definition,
+        HiddenColumns::default(),
+    )
 }
 
 fn lab(lode: &Lode) {
-    declare(lode, Tier::Lookup, "Species", "species : varchar(16)  # latin name").unwrap();
+    declare(
+        lode,
+        Tier::Lookup,
+        "Species",
+        "species : varchar(16)  # latin name",
+    )
+    .unwrap();
     declare(
         lode,
         Tier::Manual,
@@ -78,7 +124,13 @@ fn lab(lode: &Lode) {
         unique index(tag)",
     )
     .unwrap();
-    declare(lode, Tier::Imported, "Session", "-> Subject\n-> Species.proj(strain='species')").unwrap();
+    declare(
+        lode,
+        Tier::Imported,
+        "Session",
+        "-> Subject\n-> Species.proj(strain='species')",
+    )
+    .unwrap();
     declare(
         lode,
         Tier::Part,
@@ -90,7 +142,9 @@ fn lab(lode: &Lode) {
 
 fn ddl(lode: &Lode, table: &str) -> String {
     let statement = Statement {
-        text: "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY rowid".into(),
+        text:
+            "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY rowid"
+                .into(),
         params: vec![format!("lab.{table}").into()],
     };
     let batch = lode.backend().query_any(&statement).unwrap();
@@ -167,7 +221,12 @@ fn the_example_of_the_specification_becomes_these_tables() {
     ---
     -> [nullable, unique] "lab.subject".proj(witness="subject_id")
     "###);
-    let lineage: String = lode.lineage("lab").unwrap().into_iter().map(|(a, o)| format!("{a} <- {o}\n")).collect();
+    let lineage: String = lode
+        .lineage("lab")
+        .unwrap()
+        .into_iter()
+        .map(|(a, o)| format!("{a} <- {o}\n"))
+        .collect();
     insta::assert_snapshot!(lineage, @r###"
     lab.#species.species <- lab.#species.species
     lab._session.strain <- lab.#species.species
@@ -179,20 +238,41 @@ fn the_example_of_the_specification_becomes_these_tables() {
     lab.subject.species <- lab.#species.species
     lab.subject.subject_id <- lab.subject.subject_id
     "###);
-    let tables: Vec<String> = lode.tables("lab").unwrap().into_iter().map(|t| t.name).collect();
-    assert_eq!(tables, ["#species", "subject", "_session", "_session__trial"]);
+    let tables: Vec<String> = lode
+        .tables("lab")
+        .unwrap()
+        .into_iter()
+        .map(|t| t.name)
+        .collect();
+    assert_eq!(
+        tables,
+        ["#species", "subject", "_session", "_session__trial"]
+    );
 }
 
 #[test]
 fn a_definition_declares_again_what_describe_prints() {
     let (_dir, lode) = open();
     lab(&lode);
-    for (table, tier, class) in [("subject", Tier::Manual, "Subject"), ("_session", Tier::Imported, "Session")] {
+    for (table, tier, class) in [
+        ("subject", Tier::Manual, "Subject"),
+        ("_session", Tier::Imported, "Session"),
+    ] {
         let text = lode.describe(&name(table), &TableName::class_name).unwrap();
         lode.create_schema("copy").unwrap();
         let text = text.replace("-> ", "-> lab.");
-        declare_with(&lode, "copy", tier, class, &text.replace("lab.[nullable", "[nullable"), HiddenColumns::default()).unwrap();
-        let again = lode.describe(&TableName::new("copy", table).unwrap(), &|t| Some(format!("lab.{}", t.class_name()?)));
+        declare_with(
+            &lode,
+            "copy",
+            tier,
+            class,
+            &text.replace("lab.[nullable", "[nullable"),
+            HiddenColumns::default(),
+        )
+        .unwrap();
+        let again = lode.describe(&TableName::new("copy", table).unwrap(), &|t| {
+            Some(format!("lab.{}", t.class_name()?))
+        });
         assert_eq!(again.unwrap(), text);
         lode.drop_schema("copy").unwrap();
     }
@@ -204,11 +284,28 @@ fn every_kind_of_column_has_its_kind_default_and_comment_in_the_heading() {
     lab(&lode);
     let heading = lode.heading(&name("subject")).unwrap();
     assert_eq!(heading.comment, "lab animal");
-    assert_eq!(heading.primary_key().map(|k| k.to_string()).collect::<Vec<_>>(), ["subject_id"]);
+    assert_eq!(
+        heading
+            .primary_key()
+            .map(|k| k.to_string())
+            .collect::<Vec<_>>(),
+        ["subject_id"]
+    );
     let shown: String = heading
         .attributes
         .values()
-        .map(|a| format!("{} {:?} {} {:?} null={} {:?} chain={}\n", a.name, a.kind, a.database_type, a.default, a.nullable, a.comment, a.chain.is_some()))
+        .map(|a| {
+            format!(
+                "{} {:?} {} {:?} null={} {:?} chain={}\n",
+                a.name,
+                a.kind,
+                a.database_type,
+                a.default,
+                a.nullable,
+                a.comment,
+                a.chain.is_some()
+            )
+        })
         .collect();
     insta::assert_snapshot!(shown, @r###"
     subject_id Int int None null=false "unique id" chain=false
@@ -222,25 +319,58 @@ fn every_kind_of_column_has_its_kind_default_and_comment_in_the_heading() {
     trace Bytes blob Some("null") null=true "" chain=true
     movie Json text Some("null") null=true "zarr" chain=true
     "###);
-    assert_eq!(heading.get("species").unwrap().lineage.as_deref(), Some("lab.#species.species"));
+    assert_eq!(
+        heading.get("species").unwrap().lineage.as_deref(),
+        Some("lab.#species.species")
+    );
     assert_eq!(heading.get("sex").unwrap().lineage, None);
-    assert!(std::sync::Arc::ptr_eq(&heading, &lode.heading(&name("subject")).unwrap()), "the heading is cached");
+    assert!(
+        std::sync::Arc::ptr_eq(&heading, &lode.heading(&name("subject")).unwrap()),
+        "the heading is cached"
+    );
 }
 
 #[test]
 fn hidden_columns_follow_tier_and_settings() {
     let (_dir, lode) = open();
-    let all = HiddenColumns { job_metadata: true, provenance: true };
-    declare_with(&lode, "lab", Tier::Manual, "Only", "---\nvalue : int32", all).unwrap();
-    declare_with(&lode, "lab", Tier::Computed, "Made", "-> Only\n---\nx : float64", all).unwrap_err();
+    let all = HiddenColumns {
+        job_metadata: true,
+        provenance: true,
+    };
+    declare_with(
+        &lode,
+        "lab",
+        Tier::Manual,
+        "Only",
+        "---\nvalue : int32",
+        all,
+    )
+    .unwrap();
+    declare_with(
+        &lode,
+        "lab",
+        Tier::Computed,
+        "Made",
+        "-> Only\n---\nx : float64",
+        all,
+    )
+    .unwrap_err();
     declare_with(&lode, "lab", Tier::Lookup, "Rig", "rig : char(3)", all).unwrap();
     declare_with(&lode, "lab", Tier::Computed, "Result", "-> Rig", all).unwrap();
     let hidden = |table: &str| -> Vec<String> {
-        lode.heading(&name(table)).unwrap().hidden.iter().map(|a| a.name.to_string()).collect()
+        lode.heading(&name(table))
+            .unwrap()
+            .hidden
+            .iter()
+            .map(|a| a.name.to_string())
+            .collect()
     };
     assert_eq!(hidden("only"), ["_singleton", "_prov"]);
     assert_eq!(hidden("#rig"), [""; 0]);
-    assert_eq!(hidden("__result"), ["_job_start_time", "_job_duration", "_job_version"]);
+    assert_eq!(
+        hidden("__result"),
+        ["_job_start_time", "_job_duration", "_job_version"]
+    );
     insta::assert_snapshot!(ddl(&lode, "only"), @r###"
     CREATE TABLE "lab.only" (
     "value" INT NOT NULL CHECK ("value" BETWEEN -2147483648 AND 2147483647),
@@ -259,7 +389,13 @@ fn hidden_columns_follow_tier_and_settings() {
 fn wrong_definitions_are_refused_before_any_ddl() {
     let (_dir, lode) = open();
     lab(&lode);
-    declare(&lode, Tier::Manual, "Counter", "n : int auto_increment\n---\nx : int8").unwrap();
+    declare(
+        &lode,
+        Tier::Manual,
+        "Counter",
+        "n : int auto_increment\n---\nx : int8",
+    )
+    .unwrap();
     declare(&lode, Tier::Manual, "Single", "---\nx : int8").unwrap();
     for (definition, message) in [
         ("k : <blob>", "cannot be part of a primary key"),
@@ -282,29 +418,76 @@ fn wrong_definitions_are_refused_before_any_ddl() {
         assert!(!lode.is_declared(&name("wrong")).unwrap(), "{definition}");
     }
     let long = "A".to_owned() + &"b".repeat(70);
-    assert!(declare(&lode, Tier::Manual, &long, "k : int32").unwrap_err().message().contains("limit"));
-    assert!(declare_with(&lode, "lba", Tier::Manual, "T", "k : int32", HiddenColumns::default()).unwrap_err().to_string().contains("`lab`"));
+    assert!(
+        declare(&lode, Tier::Manual, &long, "k : int32")
+            .unwrap_err()
+            .message()
+            .contains("limit")
+    );
+    assert!(
+        declare_with(
+            &lode,
+            "lba",
+            Tier::Manual,
+            "T",
+            "k : int32",
+            HiddenColumns::default()
+        )
+        .unwrap_err()
+        .to_string()
+        .contains("`lab`")
+    );
     lode.begin().unwrap();
-    assert!(declare(&lode, Tier::Manual, "T", "k : int32").unwrap_err().message().contains("transaction"));
+    assert!(
+        declare(&lode, Tier::Manual, "T", "k : int32")
+            .unwrap_err()
+            .message()
+            .contains("transaction")
+    );
     lode.rollback().unwrap();
 }
 
 #[test]
 fn a_self_numbering_key_numbers_and_its_child_does_not() {
     let (_dir, lode) = open();
-    declare(&lode, Tier::Manual, "Counter", "n : int auto_increment\n---\nx : int8").unwrap();
+    declare(
+        &lode,
+        Tier::Manual,
+        "Counter",
+        "n : int auto_increment\n---\nx : int8",
+    )
+    .unwrap();
     declare(&lode, Tier::Manual, "Child", "-> Counter").unwrap();
-    assert!(lode.heading(&name("counter")).unwrap().get("n").unwrap().auto_increment);
+    assert!(
+        lode.heading(&name("counter"))
+            .unwrap()
+            .get("n")
+            .unwrap()
+            .auto_increment
+    );
     let child = lode.heading(&name("child")).unwrap();
     assert!(!child.get("n").unwrap().auto_increment);
-    assert_eq!(child.get("n").unwrap().type_.as_ref().unwrap().to_string(), "int");
-    assert!(lode.describe(&name("counter"), &|_| None).unwrap().starts_with("n                    : int auto_increment"));
+    assert_eq!(
+        child.get("n").unwrap().type_.as_ref().unwrap().to_string(),
+        "int"
+    );
+    assert!(
+        lode.describe(&name("counter"), &|_| None)
+            .unwrap()
+            .starts_with("n                    : int auto_increment")
+    );
 }
 
 #[test]
 fn a_later_line_of_the_same_name_is_ignored_with_a_warning() {
     let (_dir, lode) = open();
-    let declared = declare(&lode, Tier::Computed, "Own", "k : int32\nk : int8\n---\nv : tinyint").unwrap();
+    let declared = declare(
+        &lode,
+        Tier::Computed,
+        "Own",
+        "k : int32\nk : int8\n---\nv : tinyint",
+    )
+    .unwrap();
     assert_eq!(declared.warnings.len(), 3, "{:?}", declared.warnings);
     assert_eq!(lode.heading(&name("__own")).unwrap().attributes.len(), 2);
     // Declaring again changes nothing.
@@ -328,7 +511,10 @@ fn a_changed_definition_is_noticed() {
         })
         .unwrap()
     };
-    assert_eq!(check("-> Subject\n-> Species.proj(strain='species')"), [""; 0]);
+    assert_eq!(
+        check("-> Subject\n-> Species.proj(strain='species')"),
+        [""; 0]
+    );
     let found = check("# new\n-> Subject\nstrain : varchar(20)\nmore : int8\nindex(strain)");
     insta::assert_snapshot!(found.join("\n"), @r###"
     the table comment is "" in the database and "new" in the definition
@@ -348,7 +534,12 @@ fn lineage_can_be_rebuilt_as_it_was() {
     lode.rebuild_lineage("lab").unwrap();
     assert_eq!(lode.lineage("lab").unwrap(), before);
     lode.drop_table(&name("_session__trial")).unwrap();
-    assert!(lode.lineage("lab").unwrap().iter().all(|(a, _)| !a.contains("trial")));
+    assert!(
+        lode.lineage("lab")
+            .unwrap()
+            .iter()
+            .all(|(a, _)| !a.contains("trial"))
+    );
 }
 
 #[test]
@@ -356,15 +547,42 @@ fn a_schema_that_another_references_is_not_dropped() {
     let (_dir, lode) = open();
     lab(&lode);
     lode.create_schema("other").unwrap();
-    declare_with(&lode, "other", Tier::Manual, "Note", "-> lab.Subject\n---\nnote : varchar(10)", HiddenColumns::default()).unwrap();
+    declare_with(
+        &lode,
+        "other",
+        Tier::Manual,
+        "Note",
+        "-> lab.Subject\n---\nnote : varchar(10)",
+        HiddenColumns::default(),
+    )
+    .unwrap();
     let error = lode.drop_schema("lab").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
     assert!(error.to_string().contains("other.note"), "{error}");
-    assert_eq!(lode.drop_table(&name("subject")).unwrap_err().kind(), ErrorKind::Integrity);
+    assert_eq!(
+        lode.drop_table(&name("subject")).unwrap_err().kind(),
+        ErrorKind::Integrity
+    );
     let graph = lode.dependencies(&["lab"]).unwrap();
-    let descendants: Vec<String> = graph.descendants(&name("#species")).iter().map(ToString::to_string).collect();
-    assert_eq!(descendants, ["lab.#species", "lab.subject", "lab._session", "lab._session__trial", "other.note"]);
-    assert_eq!(graph.ancestors(&name("_session")).last(), Some(&name("_session")));
+    let descendants: Vec<String> = graph
+        .descendants(&name("#species"))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        descendants,
+        [
+            "lab.#species",
+            "lab.subject",
+            "lab._session",
+            "lab._session__trial",
+            "other.note"
+        ]
+    );
+    assert_eq!(
+        graph.ancestors(&name("_session")).last(),
+        Some(&name("_session"))
+    );
     let key = &graph.children(&name("#species"))[0];
     assert!(key.aliased && key.primary && key.multi, "{key:?}");
     lode.drop_schema("other").unwrap();
@@ -383,14 +601,19 @@ fn names_of_schemas_are_checked_and_differ_by_more_than_case() {
     assert_eq!(lode.schemas().unwrap(), ["lab"]);
     let error = lode.heading(&name("sbject")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingTable);
-    assert_eq!(lode.drop_schema("absent").unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        lode.drop_schema("absent").unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
 }
 
 #[test]
 fn another_connection_sees_what_was_declared_here() {
     let (dir, lode) = open();
     let config = Config::defaults(dir.path());
-    config.set_url(&format!("sqlite://{}", dir.path().join("lab.db").display())).unwrap();
+    config
+        .set_url(&format!("sqlite://{}", dir.path().join("lab.db").display()))
+        .unwrap();
     let other = Lode::connect(config).unwrap();
     assert_eq!(other.tables("lab").unwrap(), []);
     lab(&lode);

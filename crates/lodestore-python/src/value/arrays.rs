@@ -7,8 +7,8 @@ use std::ffi::{c_int, c_void};
 
 use bytes::{Bytes, BytesMut};
 use lodestore::value::{Array, ByteOrder, DType, Elements, Field, Kind, TimeUnit};
-use numpy::npyffi::{NPY_ARRAY_WRITEABLE, NpyTypes, get_type_object, npy_intp};
 use numpy::PY_ARRAY_API;
+use numpy::npyffi::{NPY_ARRAY_WRITEABLE, NpyTypes, get_type_object, npy_intp};
 use numpy::prelude::*;
 use numpy::{PyArray1, PyUntypedArray};
 use pyo3::intern;
@@ -74,20 +74,42 @@ pub(super) fn raw_elements(array: &Bound<'_, PyUntypedArray>, itemsize: usize) -
     let shape = array.shape();
     let strides = array.strides().to_vec();
     if shape.contains(&0) || itemsize == 0 {
-        return Elements::Raw { bytes: Bytes::new(), offset: 0, strides };
+        return Elements::Raw {
+            bytes: Bytes::new(),
+            offset: 0,
+            strides,
+        };
     }
     // The elements span from the lowest to the highest address that any index reaches.
     let (mut below, mut above) = (0usize, itemsize);
     for (&n, &stride) in shape.iter().zip(&strides) {
         let reach = (n - 1) * stride.unsigned_abs();
-        if stride < 0 { below += reach } else { above += reach }
+        if stride < 0 {
+            below += reach
+        } else {
+            above += reach
+        }
     }
     // SAFETY: the pointer is that of a living array object.
-    let data = unsafe { (*array.as_array_ptr()).fields.data.cast::<u8>().cast_const() };
+    let data = unsafe {
+        (*array.as_array_ptr())
+            .fields
+            .data
+            .cast::<u8>()
+            .cast_const()
+    };
     // SAFETY: `below` bytes before the first element belong to the same array (negative strides).
     let start = unsafe { data.sub(below) };
-    let owner = Borrowed { start, len: below + above, _array: array.clone().into_any().unbind() };
-    Elements::Raw { bytes: Bytes::from_owner(owner), offset: below, strides }
+    let owner = Borrowed {
+        start,
+        len: below + above,
+        _array: array.clone().into_any().unbind(),
+    };
+    Elements::Raw {
+        bytes: Bytes::from_owner(owner),
+        offset: below,
+        strides,
+    }
 }
 
 /// The engine's element type for a `numpy.dtype`; none for types that it has no word for (`StringDType`, user types).
@@ -111,8 +133,14 @@ pub(crate) fn dtype_from_py(dtype: &Bound<'_, PyAny>) -> PyResult<Option<DType>>
         'O' => Kind::Object,
         k @ ('M' | 'm') => {
             let (unit, count): (String, u32) = DATETIME_DATA.get(py)?.call1((dtype,))?.extract()?;
-            let Some((unit, _)) = UNITS.iter().find(|(_, name)| *name == unit) else { return Ok(None) };
-            if k == 'M' { Kind::DateTime(*unit, count) } else { Kind::TimeDelta(*unit, count) }
+            let Some((unit, _)) = UNITS.iter().find(|(_, name)| *name == unit) else {
+                return Ok(None);
+            };
+            if k == 'M' {
+                Kind::DateTime(*unit, count)
+            } else {
+                Kind::TimeDelta(*unit, count)
+            }
         }
         'V' => {
             let names = dtype.getattr(intern!(py, "names"))?;
@@ -132,17 +160,33 @@ pub(crate) fn dtype_from_py(dtype: &Bound<'_, PyAny>) -> PyResult<Option<DType>>
                         shape = sub.get_item(1)?.extract()?;
                         inner = sub.get_item(0)?;
                     }
-                    let Some(dtype) = dtype_from_py(&inner)? else { return Ok(None) };
-                    fields.push(Field { name, title, dtype, shape, offset });
+                    let Some(dtype) = dtype_from_py(&inner)? else {
+                        return Ok(None);
+                    };
+                    fields.push(Field {
+                        name,
+                        title,
+                        dtype,
+                        shape,
+                        offset,
+                    });
                 }
                 let aligned = dtype.getattr(intern!(py, "isalignedstruct"))?.extract()?;
                 let record = dtype.getattr(intern!(py, "type"))?.is(RECORD.get(py)?);
-                Kind::Struct { fields, aligned, record }
+                Kind::Struct {
+                    fields,
+                    aligned,
+                    record,
+                }
             }
         }
         _ => return Ok(None),
     };
-    Ok(Some(DType { kind, itemsize, order }))
+    Ok(Some(DType {
+        kind,
+        itemsize,
+        order,
+    }))
 }
 
 /// The `numpy.dtype` of an element type.
@@ -155,7 +199,10 @@ pub(crate) fn dtype_to_py<'py>(py: Python<'py>, dtype: &DType) -> PyResult<Bound
         ByteOrder::None => '|',
     };
     let time = |code: &str, unit: &TimeUnit, count: u32| {
-        let name = UNITS.iter().find(|(u, _)| u == unit).map_or("generic", |(_, name)| name);
+        let name = UNITS
+            .iter()
+            .find(|(u, _)| u == unit)
+            .map_or("generic", |(_, name)| name);
         match (unit, count) {
             (TimeUnit::Generic, _) => format!("{order}{code}8"),
             (_, 1) => format!("{order}{code}8[{name}]"),
@@ -174,7 +221,11 @@ pub(crate) fn dtype_to_py<'py>(py: Python<'py>, dtype: &DType) -> PyResult<Bound
         Kind::DateTime(unit, count) => time("M", unit, *count),
         Kind::TimeDelta(unit, count) => time("m", unit, *count),
         Kind::Object => "O".into(),
-        Kind::Struct { fields, aligned, record } => return struct_dtype(py, size, fields, *aligned, *record),
+        Kind::Struct {
+            fields,
+            aligned,
+            record,
+        } => return struct_dtype(py, size, fields, *aligned, *record),
     };
     make.call1((text,))
 }
@@ -200,7 +251,10 @@ fn struct_dtype<'py>(
     spec.set_item("formats", formats)?;
     spec.set_item("offsets", PyList::new(py, fields.iter().map(|f| f.offset))?)?;
     if fields.iter().any(|f| f.title.is_some()) {
-        spec.set_item("titles", PyList::new(py, fields.iter().map(|f| f.title.as_deref()))?)?;
+        spec.set_item(
+            "titles",
+            PyList::new(py, fields.iter().map(|f| f.title.as_deref()))?,
+        )?;
     }
     spec.set_item("itemsize", itemsize)?;
     let dtype = match aligned {
@@ -253,7 +307,9 @@ fn raw_to_py<'py>(
         PY_ARRAY_API.PyArray_NewFromDescr(
             py,
             get_type_object(py, NpyTypes::PyArray_Type),
-            std::mem::replace(&mut descr, py.None().into_bound(py)).into_ptr().cast(),
+            std::mem::replace(&mut descr, py.None().into_bound(py))
+                .into_ptr()
+                .cast(),
             dims.len() as c_int,
             dims.as_mut_ptr(),
             steps.as_mut_ptr(),
@@ -265,8 +321,14 @@ fn raw_to_py<'py>(
     // SAFETY: a new reference, or null with the exception set.
     let array = unsafe { Bound::from_owned_ptr_or_err(py, pointer)? };
     // SAFETY: `array` is a new array; the reference to `base` is given away.
-    let set = unsafe { PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), base.into_any().into_ptr()) };
-    if set < 0 { Err(PyErr::fetch(py)) } else { Ok(array) }
+    let set = unsafe {
+        PY_ARRAY_API.PyArray_SetBaseObject(py, array.as_ptr().cast(), base.into_any().into_ptr())
+    };
+    if set < 0 {
+        Err(PyErr::fetch(py))
+    } else {
+        Ok(array)
+    }
 }
 
 fn has_object(dtype: &DType) -> bool {
@@ -277,12 +339,21 @@ fn has_object(dtype: &DType) -> bool {
     }
 }
 
-fn check_span(dtype: &DType, shape: &[usize], len: usize, offset: usize, strides: &[isize]) -> PyResult<()> {
+fn check_span(
+    dtype: &DType,
+    shape: &[usize],
+    len: usize,
+    offset: usize,
+    strides: &[isize],
+) -> PyResult<()> {
     let wrong = || raise("an array does not fit its memory");
     if strides.len() != shape.len() {
         return Err(wrong());
     }
-    let (mut low, mut high) = (offset, offset.checked_add(dtype.itemsize).ok_or_else(wrong)?);
+    let (mut low, mut high) = (
+        offset,
+        offset.checked_add(dtype.itemsize).ok_or_else(wrong)?,
+    );
     for (&n, &stride) in shape.iter().zip(strides) {
         let reach = stride.unsigned_abs().checked_mul(n - 1).ok_or_else(wrong)?;
         if stride < 0 {
@@ -298,7 +369,11 @@ fn check_span(dtype: &DType, shape: &[usize], len: usize, offset: usize, strides
 pub(crate) fn array_to_py<'py>(py: Python<'py>, array: Array) -> PyResult<Bound<'py, PyAny>> {
     let Array { dtype, shape, data } = array;
     match data {
-        Elements::Raw { bytes, offset, strides } => raw_to_py(py, &dtype, &shape, bytes, offset, &strides),
+        Elements::Raw {
+            bytes,
+            offset,
+            strides,
+        } => raw_to_py(py, &dtype, &shape, bytes, offset, &strides),
         Elements::Objects(values) => {
             let mut objects = Vec::with_capacity(values.len());
             for value in values {
@@ -315,6 +390,12 @@ pub(crate) fn objects_to_py<'py>(
     shape: &[usize],
     objects: Vec<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let flat = PyArray1::from_vec(py, objects.into_iter().map(Bound::unbind).collect::<Vec<Py<PyAny>>>());
+    let flat = PyArray1::from_vec(
+        py,
+        objects
+            .into_iter()
+            .map(Bound::unbind)
+            .collect::<Vec<Py<PyAny>>>(),
+    );
     flat.call_method1(intern!(py, "reshape"), (PyTuple::new(py, shape)?,))
 }

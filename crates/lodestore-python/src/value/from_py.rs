@@ -13,8 +13,8 @@ use numpy::prelude::*;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDate, PyDateAccess, PyDateTime, PyDict, PyFloat, PyFrozenSet, PyInt,
-    PyList, PyMemoryView, PySet, PyString, PyTime, PyTimeAccess, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDate, PyDateAccess, PyDateTime, PyDict, PyFloat,
+    PyFrozenSet, PyInt, PyList, PyMemoryView, PySet, PyString, PyTime, PyTimeAccess, PyTuple,
 };
 use uuid::Uuid;
 
@@ -52,8 +52,14 @@ pub(crate) struct PyForeign {
 impl PyForeign {
     /// Wraps an object.
     pub(crate) fn wrap(object: &Bound<'_, PyAny>) -> Value {
-        let type_name = object.get_type().fully_qualified_name().map_or_else(|_| "object".into(), |n| n.to_string());
-        Value::Foreign(std::sync::Arc::new(PyForeign { object: object.clone().unbind(), type_name }))
+        let type_name = object
+            .get_type()
+            .fully_qualified_name()
+            .map_or_else(|_| "object".into(), |n| n.to_string());
+        Value::Foreign(std::sync::Arc::new(PyForeign {
+            object: object.clone().unbind(),
+            type_name,
+        }))
     }
 }
 
@@ -92,7 +98,9 @@ pub(crate) fn mode_of_spec(spec: &str) -> Mode {
     if spec == "json" {
         return Mode::Json;
     }
-    let Some(name) = spec.strip_prefix('<') else { return Mode::Column };
+    let Some(name) = spec.strip_prefix('<') else {
+        return Mode::Column;
+    };
     let name = name.split(['@', '>']).next().unwrap_or_default().trim();
     match lodestore::codec::Registry::global().get(name) {
         Ok(codec) if codec.wants_foreign() => Mode::Foreign,
@@ -126,7 +134,9 @@ pub(crate) fn from_py(object: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Value> 
 
 fn convert(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResult<Value> {
     if depth > MAX_DEPTH {
-        return Err(raise(format!("the value is nested more than {MAX_DEPTH} levels deep (or contains itself)")));
+        return Err(raise(format!(
+            "the value is nested more than {MAX_DEPTH} levels deep (or contains itself)"
+        )));
     }
     // Exact types first: one pointer comparison each, and NumPy need not be loaded for them.
     if object.is_none() {
@@ -148,7 +158,10 @@ fn convert(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResult<Valu
     } else if let Ok(v) = object.cast_exact::<PyDict>() {
         let mut items = Vec::with_capacity(v.len());
         for (key, value) in v {
-            items.push((convert(&key, mode, depth + 1)?, convert(&value, mode, depth + 1)?));
+            items.push((
+                convert(&key, mode, depth + 1)?,
+                convert(&value, mode, depth + 1)?,
+            ));
         }
         Ok(Value::Map(items))
     } else {
@@ -204,15 +217,24 @@ fn convert_other(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResul
     if number || object.is_instance(DATETIME64.get(py)?)? || object.is_instance(BOOL.get(py)?)? {
         return numpy_scalar(object, mode);
     }
-    if matches!(&*object.get_type().name()?.to_string_lossy(), "NaTType" | "NAType") {
+    if matches!(
+        &*object.get_type().name()?.to_string_lossy(),
+        "NaTType" | "NAType"
+    ) {
         // The missing values of pandas. A blob has nothing for them: `NaT` is a datetime only by name.
-        return Ok(if mode == Mode::Column { Value::Null } else { PyForeign::wrap(object) });
+        return Ok(if mode == Mode::Column {
+            Value::Null
+        } else {
+            PyForeign::wrap(object)
+        });
     }
     if object.is_instance_of::<PyDate>() || object.is_instance_of::<PyTime>() {
         return moment(object, mode);
     }
     if object.is_instance(DECIMAL.get(py)?)? {
-        return Ok(Value::Decimal(DECIMAL.get(py)?.call1((object,))?.str()?.to_string()));
+        return Ok(Value::Decimal(
+            DECIMAL.get(py)?.call1((object,))?.str()?.to_string(),
+        ));
     }
     if object.is_instance(UUID.get(py)?)? {
         return uuid(object);
@@ -247,7 +269,10 @@ fn convert_other(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResul
         }
     }
     let iterated = |build: fn(Vec<Value>) -> Value| -> PyResult<Value> {
-        let items = object.try_iter()?.map(|item| convert(&item?, mode, depth + 1)).collect::<PyResult<_>>()?;
+        let items = object
+            .try_iter()?
+            .map(|item| convert(&item?, mode, depth + 1))
+            .collect::<PyResult<_>>()?;
         Ok(build(items))
     };
     if object.is_instance(MUTABLE_SEQUENCE.get(py)?)? {
@@ -256,7 +281,10 @@ fn convert_other(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResul
     if object.is_instance(SEQUENCE.get(py)?)? {
         return iterated(Value::Tuple);
     }
-    if object.is_instance_of::<PySet>() || object.is_instance_of::<PyFrozenSet>() || object.is_instance(SET.get(py)?)? {
+    if object.is_instance_of::<PySet>()
+        || object.is_instance_of::<PyFrozenSet>()
+        || object.is_instance(SET.get(py)?)?
+    {
         return iterated(Value::Set);
     }
     if object.is_instance(PATH_LIKE.get(py)?)? {
@@ -286,7 +314,11 @@ fn int(v: &Bound<'_, PyInt>) -> PyResult<Value> {
     let bits: usize = v.call_method0(intern!(py, "bit_length"))?.extract()?;
     let options = PyDict::new(py);
     options.set_item("signed", true)?;
-    let bytes = v.call_method(intern!(py, "to_bytes"), (bits / 8 + 1, "little"), Some(&options))?;
+    let bytes = v.call_method(
+        intern!(py, "to_bytes"),
+        (bits / 8 + 1, "little"),
+        Some(&options),
+    )?;
     Ok(Value::BigInt(bytes.extract()?))
 }
 
@@ -311,7 +343,9 @@ fn shared_bytes(v: &Bound<'_, PyBytes>) -> Bytes {
 }
 
 fn uuid(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    Ok(Value::Uuid(Uuid::from_u128(object.getattr(intern!(object.py(), "int"))?.extract()?)))
+    Ok(Value::Uuid(Uuid::from_u128(
+        object.getattr(intern!(object.py(), "int"))?.extract()?,
+    )))
 }
 
 fn path(object: &Bound<'_, PyAny>) -> PyResult<Value> {
@@ -324,8 +358,15 @@ fn path(object: &Bound<'_, PyAny>) -> PyResult<Value> {
 fn moment(object: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Value> {
     static UTC: Lazy = Lazy::new("datetime", "timezone");
     let py = object.py();
-    let wrong = |e: jiff::Error| to_pyerr(Error::new(ErrorKind::Value, format!("not a moment in time: {e}")));
-    let zone = |o: &Bound<'_, PyAny>| -> PyResult<bool> { Ok(!o.getattr(intern!(py, "tzinfo"))?.is_none()) };
+    let wrong = |e: jiff::Error| {
+        to_pyerr(Error::new(
+            ErrorKind::Value,
+            format!("not a moment in time: {e}"),
+        ))
+    };
+    let zone = |o: &Bound<'_, PyAny>| -> PyResult<bool> {
+        Ok(!o.getattr(intern!(py, "tzinfo"))?.is_none())
+    };
     if let Ok(v) = object.cast::<PyDateTime>() {
         if zone(object)? {
             if mode == Mode::Column {
@@ -333,7 +374,10 @@ fn moment(object: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Value> {
                 let naive = object.call_method1(intern!(py, "astimezone"), (utc,))?;
                 let none = PyDict::new(py);
                 none.set_item("tzinfo", py.None())?;
-                return moment(&naive.call_method(intern!(py, "replace"), (), Some(&none))?, mode);
+                return moment(
+                    &naive.call_method(intern!(py, "replace"), (), Some(&none))?,
+                    mode,
+                );
             }
             warn_once(object, "the time zone of a datetime is not kept in a blob")?;
         }
@@ -341,12 +385,19 @@ fn moment(object: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Value> {
             if v.get_fold() {
                 warn_once(object, "the fold of a datetime is not kept in a blob")?;
             }
-            if object.getattr(intern!(py, "nanosecond")).is_ok_and(|n| n.is_truthy().unwrap_or(false)) {
+            if object
+                .getattr(intern!(py, "nanosecond"))
+                .is_ok_and(|n| n.is_truthy().unwrap_or(false))
+            {
                 warn_once(object, "nanoseconds are not kept in a blob")?;
             }
         }
-        let date = Date::new(v.get_year() as i16, v.get_month() as i8, v.get_day() as i8).map_err(wrong)?;
-        return Ok(Value::DateTime(DateTime::from_parts(date, clock(v).map_err(wrong)?)));
+        let date = Date::new(v.get_year() as i16, v.get_month() as i8, v.get_day() as i8)
+            .map_err(wrong)?;
+        return Ok(Value::DateTime(DateTime::from_parts(
+            date,
+            clock(v).map_err(wrong)?,
+        )));
     }
     if let Ok(v) = object.cast::<PyTime>() {
         if zone(object)? {
@@ -355,11 +406,18 @@ fn moment(object: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Value> {
         return Ok(Value::Time(clock(v).map_err(wrong)?));
     }
     let v = object.cast::<PyDate>()?;
-    Ok(Value::Date(Date::new(v.get_year() as i16, v.get_month() as i8, v.get_day() as i8).map_err(wrong)?))
+    Ok(Value::Date(
+        Date::new(v.get_year() as i16, v.get_month() as i8, v.get_day() as i8).map_err(wrong)?,
+    ))
 }
 
 fn clock(v: &impl PyTimeAccess) -> Result<Time, jiff::Error> {
-    Time::new(v.get_hour() as i8, v.get_minute() as i8, v.get_second() as i8, v.get_microsecond() as i32 * 1000)
+    Time::new(
+        v.get_hour() as i8,
+        v.get_minute() as i8,
+        v.get_second() as i8,
+        v.get_microsecond() as i32 * 1000,
+    )
 }
 
 fn timedelta(object: &Bound<'_, PyAny>) -> PyResult<Value> {
@@ -370,7 +428,12 @@ fn timedelta(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         object.getattr(intern!(py, "microseconds"))?.extract()?,
     );
     // What MySQL drivers hand out for TIME columns; only a time of day has a counterpart.
-    match Time::new((seconds / 3600) as i8, (seconds / 60 % 60) as i8, (seconds % 60) as i8, (micros * 1000) as i32) {
+    match Time::new(
+        (seconds / 3600) as i8,
+        (seconds / 60 % 60) as i8,
+        (seconds % 60) as i8,
+        (micros * 1000) as i32,
+    ) {
         Ok(time) if days == 0 => Ok(Value::Time(time)),
         _ => Ok(PyForeign::wrap(object)),
     }
@@ -383,8 +446,14 @@ fn numpy_scalar(object: &Bound<'_, PyAny>, mode: Mode) -> PyResult<Value> {
         let plain = if object.is_instance(DATETIME64.get(py)?)? {
             // Finer units than microseconds would come out as a bare integer.
             let unit: String = object.getattr(intern!(py, "dtype"))?.str()?.extract()?;
-            let target = if unit == "datetime64[D]" { "datetime64[D]" } else { "datetime64[us]" };
-            object.call_method1(intern!(py, "astype"), (target,))?.call_method0(intern!(py, "item"))?
+            let target = if unit == "datetime64[D]" {
+                "datetime64[D]"
+            } else {
+                "datetime64[us]"
+            };
+            object
+                .call_method1(intern!(py, "astype"), (target,))?
+                .call_method0(intern!(py, "item"))?
         } else {
             object.call_method0(intern!(py, "item"))?
         };
@@ -427,7 +496,10 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
         for i in 0..array.len() {
             items.push(convert(&flat.get_item(i)?, mode, depth + 1)?);
         }
-        return Ok(Value::Cell { shape: array.shape().to_vec(), items });
+        return Ok(Value::Cell {
+            shape: array.shape().to_vec(),
+            items,
+        });
     }
     let names = array.dtype().getattr(intern!(py, "names"))?;
     if names.is_none() {
@@ -438,7 +510,9 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
         return Err(raise("a record array without fields cannot be encoded"));
     }
     if array.is_instance(STRUCT.get(py)?)? {
-        let mut elements: Vec<Vec<Value>> = (0..array.len()).map(|_| Vec::with_capacity(names.len())).collect();
+        let mut elements: Vec<Vec<Value>> = (0..array.len())
+            .map(|_| Vec::with_capacity(names.len()))
+            .collect();
         for name in &names {
             let column = array.get_item(name)?;
             let flat = flattened(column.cast::<PyUntypedArray>()?)?;
@@ -446,7 +520,11 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
                 element.push(convert(&flat.get_item(i)?, mode, depth + 1)?);
             }
         }
-        return Ok(Value::Struct { shape: array.shape().to_vec(), names, elements });
+        return Ok(Value::Struct {
+            shape: array.shape().to_vec(),
+            names,
+            elements,
+        });
     }
     let mut fields = Vec::with_capacity(names.len());
     for name in names {
@@ -454,45 +532,69 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
         let column = column.cast::<PyUntypedArray>()?;
         if column.shape() != array.shape() {
             return Err(to_pyerr(
-                Error::invalid(format!("field `{name}` holds sub-arrays, which records in a blob cannot"))
-                    .hint("Store that field as an array of its own."),
+                Error::invalid(format!(
+                    "field `{name}` holds sub-arrays, which records in a blob cannot"
+                ))
+                .hint("Store that field as an array of its own."),
             ));
         }
         fields.push((name, ndarray(column, mode, depth + 1)?));
     }
-    Ok(Value::Records { shape: array.shape().to_vec(), fields })
+    Ok(Value::Records {
+        shape: array.shape().to_vec(),
+        fields,
+    })
 }
 
 /// The elements as a one-dimensional plain array in C order.
 fn flattened<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyAny>> {
     static ASARRAY: Lazy = Lazy::new("numpy", "asarray");
     let py = array.py();
-    ASARRAY.get(py)?.call1((array,))?.call_method1(intern!(py, "reshape"), (-1,))
+    ASARRAY
+        .get(py)?
+        .call1((array,))?
+        .call_method1(intern!(py, "reshape"), (-1,))
 }
 
 fn object_or_plain(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyResult<Value> {
     let py = array.py();
-    if !array.dtype().getattr(intern!(py, "hasobject"))?.is_truthy()? {
+    if !array
+        .dtype()
+        .getattr(intern!(py, "hasobject"))?
+        .is_truthy()?
+    {
         return plain_array(array, array.as_any());
     }
-    let Some(dtype) = dtype_from_py(array.dtype().as_any())? else { return Ok(PyForeign::wrap(array)) };
+    let Some(dtype) = dtype_from_py(array.dtype().as_any())? else {
+        return Ok(PyForeign::wrap(array));
+    };
     let flat = flattened(array)?;
     let mut values = Vec::with_capacity(array.len());
     for i in 0..array.len() {
         values.push(convert(&flat.get_item(i)?, mode, depth + 1)?);
     }
-    Ok(Value::Array(Array { dtype, shape: array.shape().to_vec(), data: Elements::Objects(values) }))
+    Ok(Value::Array(Array {
+        dtype,
+        shape: array.shape().to_vec(),
+        data: Elements::Objects(values),
+    }))
 }
 
 /// An array of fixed-size elements. `shown` is named if the type has no counterpart.
 fn plain_array(array: &Bound<'_, PyUntypedArray>, shown: &Bound<'_, PyAny>) -> PyResult<Value> {
-    let Some(dtype) = dtype_from_py(array.dtype().as_any())? else { return Ok(PyForeign::wrap(shown)) };
+    let Some(dtype) = dtype_from_py(array.dtype().as_any())? else {
+        return Ok(PyForeign::wrap(shown));
+    };
     Ok(array_value(array, dtype))
 }
 
 fn array_value(array: &Bound<'_, PyUntypedArray>, dtype: DType) -> Value {
     let data = raw_elements(array, dtype.itemsize);
-    Value::Array(Array { dtype, shape: array.shape().to_vec(), data })
+    Value::Array(Array {
+        dtype,
+        shape: array.shape().to_vec(),
+        data,
+    })
 }
 
 fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
@@ -501,21 +603,39 @@ fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
     match described {
         Some(dtype) if dtype.kind == Kind::Object => {
             // The codec refuses these by their type; the elements are not needed for that.
-            Ok(Value::Array(Array { dtype, shape: vec![0], data: Elements::Objects(Vec::new()) }))
+            Ok(Value::Array(Array {
+                dtype,
+                shape: vec![0],
+                data: Elements::Objects(Vec::new()),
+            }))
         }
-        Some(dtype) if !array.dtype().getattr(intern!(py, "hasobject"))?.is_truthy()? => {
-                    Ok(array_value(array, dtype))
+        Some(dtype)
+            if !array
+                .dtype()
+                .getattr(intern!(py, "hasobject"))?
+                .is_truthy()? =>
+        {
+            Ok(array_value(array, dtype))
         }
         _ => Err(to_pyerr(
-            Error::new(ErrorKind::Value, format!("arrays of dtype {} cannot be stored as .npy", array.dtype().str()?))
-                .hint("Use <blob@> for Python objects, or convert to a fixed-size dtype."),
+            Error::new(
+                ErrorKind::Value,
+                format!(
+                    "arrays of dtype {} cannot be stored as .npy",
+                    array.dtype().str()?
+                ),
+            )
+            .hint("Use <blob@> for Python objects, or convert to a fixed-size dtype."),
         )),
     }
 }
 
 fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     let py = array.py();
-    if array.get_type().is(<PyUntypedArray as pyo3::PyTypeInfo>::type_object(py)) {
+    if array
+        .get_type()
+        .is(<PyUntypedArray as pyo3::PyTypeInfo>::type_object(py))
+    {
         return Ok(false);
     }
     Ok(array.hasattr(intern!(py, "_mask"))? && array.hasattr(intern!(py, "fill_value"))?)
@@ -551,10 +671,15 @@ fn json(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         if !e.is_instance_of::<pyo3::exceptions::PyValueError>(py) {
             return e;
         }
-        let refused = Error::new(ErrorKind::Value, format!("not a JSON value: {}", e.value(py)));
+        let refused = Error::new(
+            ErrorKind::Value,
+            format!("not a JSON value: {}", e.value(py)),
+        );
         to_pyerr(refused.hint("JSON has no NaN, no infinities and no reference cycles."))
     })?;
-    Ok(Value::Json(Json::from_text(text.cast::<PyString>()?.to_str()?)))
+    Ok(Value::Json(Json::from_text(
+        text.cast::<PyString>()?.to_str()?,
+    )))
 }
 
 /// A value for a codec that looks at the exact type: bytes, paths, `(ext, content)`, mappings.
@@ -568,7 +693,10 @@ fn whole(object: &Bound<'_, PyAny>) -> PyResult<Value> {
             Ok(read) if !content.is_instance_of::<PyBytes>() => read.call0()?,
             _ => content,
         };
-        return Ok(Value::Tuple(vec![convert(&v.get_item(0)?, Mode::Column, 0)?, whole(&content)?]));
+        return Ok(Value::Tuple(vec![
+            convert(&v.get_item(0)?, Mode::Column, 0)?,
+            whole(&content)?,
+        ]));
     }
     if object.is_instance_of::<PyByteArray>() || object.is_instance_of::<PyMemoryView>() {
         return Ok(PyForeign::wrap(object));

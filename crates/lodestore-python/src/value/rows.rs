@@ -24,8 +24,11 @@ pub(crate) struct Columns {
 impl Columns {
     /// From a table's heading.
     pub(crate) fn of(heading: &Heading) -> Self {
-        let (names, modes) =
-            heading.attributes.iter().map(|(name, attribute)| (name.clone(), mode_of_attribute(attribute))).unzip();
+        let (names, modes) = heading
+            .attributes
+            .iter()
+            .map(|(name, attribute)| (name.clone(), mode_of_attribute(attribute)))
+            .unzip();
         Columns { names, modes }
     }
 
@@ -54,14 +57,22 @@ pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResu
     let py = rows.py();
     if rows.is_instance_of::<PyDict>() || rows.is_instance_of::<PyString>() {
         return Err(to_pyerr(
-            Error::invalid(format!("insert takes an iterable of rows, not one {}", rows.get_type().name()?))
-                .hint("Use insert1 for a single row."),
+            Error::invalid(format!(
+                "insert takes an iterable of rows, not one {}",
+                rows.get_type().name()?
+            ))
+            .hint("Use insert1 for a single row."),
         ));
     }
     let mut converted = Vec::with_capacity(rows.len().unwrap_or(0));
     let mut layout = None;
     let iterator = rows.try_iter().map_err(|_| {
-        raise(format!("insert takes an iterable of rows, not {}", rows.get_type().name().map_or_else(|_| "this".into(), |n| n.to_string())))
+        raise(format!(
+            "insert takes an iterable of rows, not {}",
+            rows.get_type()
+                .name()
+                .map_or_else(|_| "this".into(), |n| n.to_string())
+        ))
     })?;
     for (index, row) in iterator.enumerate() {
         let row = row?;
@@ -84,10 +95,18 @@ pub(crate) fn row_from_py(row: &Bound<'_, PyAny>, columns: &Columns) -> PyResult
         return dict_row(dict, columns, &mut None);
     }
     if let Ok(mapping) = row.cast::<PyMapping>() {
-        return pairs(mapping.items()?.iter().map(|pair| Ok((pair.get_item(0)?, pair.get_item(1)?))), columns);
+        return pairs(
+            mapping
+                .items()?
+                .iter()
+                .map(|pair| Ok((pair.get_item(0)?, pair.get_item(1)?))),
+            columns,
+        );
     }
     if row.is_instance(VOID.get(py)?)? {
-        let names = row.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "names"))?;
+        let names = row
+            .getattr(intern!(py, "dtype"))?
+            .getattr(intern!(py, "names"))?;
         if !names.is_none() {
             return pairs(
                 names.try_iter()?.map(|name| {
@@ -99,12 +118,15 @@ pub(crate) fn row_from_py(row: &Bound<'_, PyAny>, columns: &Columns) -> PyResult
             );
         }
     }
-    let positional =
-        !row.is_instance_of::<PyString>() && (row.is_instance(SEQUENCE.get(py)?)? || row.is_instance(NDARRAY.get(py)?)?);
+    let positional = !row.is_instance_of::<PyString>()
+        && (row.is_instance(SEQUENCE.get(py)?)? || row.is_instance(NDARRAY.get(py)?)?);
     if !positional {
         return Err(to_pyerr(
-            Error::invalid(format!("a row cannot be of type {}", row.get_type().name()?))
-                .hint("Give a dict, a numpy record, or a sequence with one value per attribute."),
+            Error::invalid(format!(
+                "a row cannot be of type {}",
+                row.get_type().name()?
+            ))
+            .hint("Give a dict, a numpy record, or a sequence with one value per attribute."),
         ));
     }
     if row.len()? != columns.names.len() {
@@ -114,11 +136,19 @@ pub(crate) fn row_from_py(row: &Bound<'_, PyAny>, columns: &Columns) -> PyResult
                 row.len()?,
                 columns.names.len()
             ))
-            .hint(format!("In order: {}. Give a dict to leave some out.", columns.names.join(", "))),
+            .hint(format!(
+                "In order: {}. Give a dict to leave some out.",
+                columns.names.join(", ")
+            )),
         ));
     }
     let mut out = Row::new();
-    for ((name, mode), value) in columns.names.iter().zip(&columns.modes).zip(row.try_iter()?) {
+    for ((name, mode), value) in columns
+        .names
+        .iter()
+        .zip(&columns.modes)
+        .zip(row.try_iter()?)
+    {
         out.0.insert(name.clone(), from_py(&value?, *mode)?);
     }
     Ok(out)
@@ -139,7 +169,13 @@ fn pairs<'py>(
 
 fn key_text<'a, 'py>(key: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyString>> {
     key.cast::<PyString>().map_err(|_| {
-        to_pyerr(Error::new(ErrorKind::UnknownKey, format!("attribute names are text, not {}", key.repr().map_or_else(|_| "this".into(), |r| r.to_string()))))
+        to_pyerr(Error::new(
+            ErrorKind::UnknownKey,
+            format!(
+                "attribute names are text, not {}",
+                key.repr().map_or_else(|_| "this".into(), |r| r.to_string())
+            ),
+        ))
     })
 }
 
@@ -169,7 +205,11 @@ fn dict_row(
     for (slot, value) in row.0.values_mut().zip(values) {
         *slot = value;
     }
-    *layout = Some(Layout { keys, modes, template });
+    *layout = Some(Layout {
+        keys,
+        modes,
+        template,
+    });
     Ok(row)
 }
 
@@ -178,7 +218,9 @@ fn same_layout(dict: &Bound<'_, PyDict>, layout: &Layout) -> PyResult<Option<Row
     let mut row = layout.template.clone();
     let mut slots = row.0.values_mut();
     for (i, (key, value)) in dict.iter().enumerate() {
-        let (Some(slot), Some(known)) = (slots.next(), layout.keys.get(i)) else { return Ok(None) };
+        let (Some(slot), Some(known)) = (slots.next(), layout.keys.get(i)) else {
+            return Ok(None);
+        };
         if key.as_ptr() != known.as_ptr() {
             return Ok(None);
         }
@@ -194,6 +236,9 @@ fn noted(py: Python<'_>, error: PyErr, index: usize) -> PyErr {
         let _ = value.setattr(intern!(py, "row"), index);
     }
     // `add_note` exists since Python 3.11.
-    let _ = value.call_method1(intern!(py, "add_note"), (format!("in row {index} of the rows to insert"),));
+    let _ = value.call_method1(
+        intern!(py, "add_note"),
+        (format!("in row {index} of the rows to insert"),),
+    );
     error
 }

@@ -5,7 +5,10 @@ use lodestore::{Error, Row, Value};
 use pyo3::IntoPyObjectExt;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyComplex, PyDate, PyDateTime, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTime, PyTuple};
+use pyo3::types::{
+    PyBytes, PyComplex, PyDate, PyDateTime, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTime,
+    PyTuple,
+};
 
 use super::Lazy;
 use super::arrays::{array_to_py, objects_to_py};
@@ -64,23 +67,37 @@ pub(crate) fn to_py<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
         }
         Value::Cell { shape, items } => {
             static CELL: Lazy = Lazy::new("lodestore.blob", "MatCell");
-            let objects = items.into_iter().map(|v| to_py(py, v)).collect::<PyResult<_>>()?;
+            let objects = items
+                .into_iter()
+                .map(|v| to_py(py, v))
+                .collect::<PyResult<_>>()?;
             objects_to_py(py, &shape, objects)?.call_method1(intern!(py, "view"), (CELL.get(py)?,))
         }
-        Value::Struct { shape, names, elements } => structs(py, &shape, names, elements),
+        Value::Struct {
+            shape,
+            names,
+            elements,
+        } => structs(py, &shape, names, elements),
         Value::Sparse(sparse) => csc_matrix(py, *sparse),
         Value::Tuple(items) => {
-            let items = items.into_iter().map(|v| to_py(py, v)).collect::<PyResult<Vec<_>>>()?;
+            let items = items
+                .into_iter()
+                .map(|v| to_py(py, v))
+                .collect::<PyResult<Vec<_>>>()?;
             Ok(PyTuple::new(py, items)?.into_any())
         }
         Value::List(items) => {
-            let items = items.into_iter().map(|v| to_py(py, v)).collect::<PyResult<Vec<_>>>()?;
+            let items = items
+                .into_iter()
+                .map(|v| to_py(py, v))
+                .collect::<PyResult<Vec<_>>>()?;
             Ok(PyList::new(py, items)?.into_any())
         }
         Value::Set(items) => {
             let set = PySet::empty(py)?;
             for item in items {
-                set.add(hashable(py, item)?).map_err(|e| unhashable(py, e))?;
+                set.add(hashable(py, item)?)
+                    .map_err(|e| unhashable(py, e))?;
             }
             Ok(set.into_any())
         }
@@ -88,7 +105,8 @@ pub(crate) fn to_py<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
             let dict = PyDict::new(py);
             for (key, value) in items {
                 let key = hashable(py, key)?;
-                dict.set_item(key, to_py(py, value)?).map_err(|e| unhashable(py, e))?;
+                dict.set_item(key, to_py(py, value)?)
+                    .map_err(|e| unhashable(py, e))?;
             }
             Ok(dict.into_any())
         }
@@ -100,7 +118,10 @@ pub(crate) fn to_py<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
             Some(wrapped) => Ok(wrapped.object.bind(py).clone()),
             None => crate::refs::foreign_to_py(py, foreign),
         },
-        other => Err(raise(format!("a value of type {} has no Python counterpart", other.type_name()))),
+        other => Err(raise(format!(
+            "a value of type {} has no Python counterpart",
+            other.type_name()
+        ))),
     }
 }
 
@@ -108,11 +129,19 @@ pub(crate) fn to_py<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
 fn hashable<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
         Value::Set(items) => {
-            let items = items.into_iter().map(|v| hashable(py, v)).collect::<PyResult<Vec<_>>>()?;
-            Ok(PyFrozenSet::new(py, items).map_err(|e| unhashable(py, e))?.into_any())
+            let items = items
+                .into_iter()
+                .map(|v| hashable(py, v))
+                .collect::<PyResult<Vec<_>>>()?;
+            Ok(PyFrozenSet::new(py, items)
+                .map_err(|e| unhashable(py, e))?
+                .into_any())
         }
         Value::Tuple(items) => {
-            let items = items.into_iter().map(|v| hashable(py, v)).collect::<PyResult<Vec<_>>>()?;
+            let items = items
+                .into_iter()
+                .map(|v| hashable(py, v))
+                .collect::<PyResult<Vec<_>>>()?;
             Ok(PyTuple::new(py, items)?.into_any())
         }
         other => to_py(py, other),
@@ -121,7 +150,10 @@ fn hashable<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, PyAny>> {
 
 fn unhashable(py: Python<'_>, error: PyErr) -> PyErr {
     if error.is_instance_of::<pyo3::exceptions::PyTypeError>(py) {
-        raise(format!("the blob holds a key or set member that Python cannot hash: {}", error.value(py)))
+        raise(format!(
+            "the blob holds a key or set member that Python cannot hash: {}",
+            error.value(py)
+        ))
     } else {
         error
     }
@@ -129,7 +161,10 @@ fn unhashable(py: Python<'_>, error: PyErr) -> PyErr {
 
 pub(crate) fn decimal<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     static DECIMAL: Lazy = Lazy::new("decimal", "Decimal");
-    DECIMAL.get(py)?.call1((text,)).map_err(|_| raise(format!("`{text}` is not a decimal number")))
+    DECIMAL
+        .get(py)?
+        .call1((text,))
+        .map_err(|_| raise(format!("`{text}` is not a decimal number")))
 }
 
 pub(crate) fn uuid<'py>(py: Python<'py>, number: u128) -> PyResult<Bound<'py, PyAny>> {
@@ -146,7 +181,10 @@ pub(crate) fn json_loads<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py
 }
 
 /// A JSON document as Python objects.
-pub(crate) fn json_to_py<'py>(py: Python<'py>, value: &serde_json::Value) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn json_to_py<'py>(
+    py: Python<'py>,
+    value: &serde_json::Value,
+) -> PyResult<Bound<'py, PyAny>> {
     match value {
         serde_json::Value::Null => Ok(py.None().into_bound(py)),
         serde_json::Value::Bool(v) => v.into_bound_py_any(py),
@@ -157,7 +195,10 @@ pub(crate) fn json_to_py<'py>(py: Python<'py>, value: &serde_json::Value) -> PyR
         },
         serde_json::Value::String(v) => Ok(PyString::new(py, v).into_any()),
         serde_json::Value::Array(items) => {
-            let items = items.iter().map(|v| json_to_py(py, v)).collect::<PyResult<Vec<_>>>()?;
+            let items = items
+                .iter()
+                .map(|v| json_to_py(py, v))
+                .collect::<PyResult<Vec<_>>>()?;
             Ok(PyList::new(py, items)?.into_any())
         }
         serde_json::Value::Object(map) => {
@@ -182,18 +223,34 @@ pub(crate) fn row_to_dict<'py>(py: Python<'py>, row: Row) -> PyResult<Bound<'py,
 fn decoded_array<'py>(py: Python<'py>, array: Array) -> PyResult<Bound<'py, PyAny>> {
     let scalar = array.shape.is_empty()
         && matches!(array.data, Elements::Raw { .. })
-        && !matches!(array.dtype.kind, Kind::Str | Kind::Bytes | Kind::Struct { .. } | Kind::Object);
+        && !matches!(
+            array.dtype.kind,
+            Kind::Str | Kind::Bytes | Kind::Struct { .. } | Kind::Object
+        );
     let array = array_to_py(py, array)?;
-    if scalar { array.get_item(PyTuple::empty(py)) } else { Ok(array) }
+    if scalar {
+        array.get_item(PyTuple::empty(py))
+    } else {
+        Ok(array)
+    }
 }
 
-fn records<'py>(py: Python<'py>, shape: &[usize], fields: Vec<(String, Value)>) -> PyResult<Bound<'py, PyAny>> {
+fn records<'py>(
+    py: Python<'py>,
+    shape: &[usize],
+    fields: Vec<(String, Value)>,
+) -> PyResult<Bound<'py, PyAny>> {
     let mut columns = Vec::with_capacity(fields.len());
     for (name, value) in fields {
         let column = match value {
             Value::Array(array) => array_to_py(py, array)?,
             Value::Records { shape, fields } => records(py, &shape, fields)?,
-            other => return Err(raise(format!("field `{name}` of a record array is of type {}", other.type_name()))),
+            other => {
+                return Err(raise(format!(
+                    "field `{name}` of a record array is of type {}",
+                    other.type_name()
+                )));
+            }
         };
         columns.push((name, column));
     }
@@ -214,7 +271,12 @@ fn structured<'py>(
     let array = EMPTY
         .get(py)?
         .call1((PyTuple::new(py, shape)?, dtype, "F"))
-        .map_err(|e| raise(format!("the blob's records do not make a NumPy array: {}", e.value(py))))?;
+        .map_err(|e| {
+            raise(format!(
+                "the blob's records do not make a NumPy array: {}",
+                e.value(py)
+            ))
+        })?;
     for (name, column) in columns {
         array.set_item(name, column)?;
     }
@@ -234,7 +296,10 @@ fn structs<'py>(
         // As the reference reads a struct without fields (spec: codecs §2, tag S).
         return ARRAY.get(py)?.call1((py.None(),));
     }
-    let mut columns: Vec<Vec<Bound<'py, PyAny>>> = names.iter().map(|_| Vec::with_capacity(elements.len())).collect();
+    let mut columns: Vec<Vec<Bound<'py, PyAny>>> = names
+        .iter()
+        .map(|_| Vec::with_capacity(elements.len()))
+        .collect();
     for element in elements {
         for (column, value) in columns.iter_mut().zip(element) {
             column.push(to_py(py, value)?);
@@ -253,12 +318,17 @@ fn structs<'py>(
 fn csc_matrix<'py>(py: Python<'py>, sparse: Sparse) -> PyResult<Bound<'py, PyAny>> {
     let Ok(module) = py.import("scipy.sparse") else {
         return Err(to_pyerr(
-            Error::unsupported("the blob holds a sparse matrix, which needs SciPy").hint("Install scipy to read it."),
+            Error::unsupported("the blob holds a sparse matrix, which needs SciPy")
+                .hint("Install scipy to read it."),
         ));
     };
     let data = array_to_py(py, sparse.data)?;
     let shape = (sparse.rows, sparse.cols);
     let options = PyDict::new(py);
     options.set_item("shape", shape)?;
-    module.call_method("csc_matrix", ((data, sparse.row_indices, sparse.column_starts),), Some(&options))
+    module.call_method(
+        "csc_matrix",
+        ((data, sparse.row_indices, sparse.column_starts),),
+        Some(&options),
+    )
 }

@@ -5,8 +5,8 @@ use indexmap::{IndexMap, IndexSet};
 use super::reading::{column_kind, resolve, type_of};
 use super::{Lode, lineage};
 use crate::definition::{
-    AttributeLine, CoreType, Default, ForeignKeyLine, ItemKind, Marker, NativeKind, NativeType, Section, StorageType,
-    TableName, Tier, Type, parse,
+    AttributeLine, CoreType, Default, ForeignKeyLine, ItemKind, Marker, NativeKind, NativeType,
+    Section, StorageType, TableName, Tier, Type, parse,
 };
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sql::{BackendKind, CatalogTable, ColumnSpec, ForeignKeySpec, IndexSpec, TableSpec};
@@ -60,12 +60,17 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     let table = table_name(lode, &declare)?;
     lode.require_schema(&table.schema)?;
     if lode.is_declared(&table)? {
-        return Ok(Declared { table, warnings: Vec::new() });
+        return Ok(Declared {
+            table,
+            warnings: Vec::new(),
+        });
     }
     if lode.in_transaction() {
-        return Err(Error::invalid("a table cannot be declared inside a transaction")
-            .table(&table.schema, &table.name)
-            .hint("Declare it before the transaction begins."));
+        return Err(
+            Error::invalid("a table cannot be declared inside a transaction")
+                .table(&table.schema, &table.name)
+                .hint("Declare it before the transaction begins."),
+        );
     }
     let place = |e: Error| e.table(&table.schema, &table.name);
     let compiled = compile(lode, &table, declare).map_err(place)?;
@@ -76,9 +81,15 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     });
     lode.refresh(&table.schema);
     match result {
-        Ok(()) => Ok(Declared { table, warnings: compiled.warnings }),
+        Ok(()) => Ok(Declared {
+            table,
+            warnings: compiled.warnings,
+        }),
         // Another process may have declared the very table meanwhile.
-        Err(_) if lode.is_declared(&table)? => Ok(Declared { table, warnings: compiled.warnings }),
+        Err(_) if lode.is_declared(&table)? => Ok(Declared {
+            table,
+            warnings: compiled.warnings,
+        }),
         Err(error) => Err(place(error)),
     }
 }
@@ -88,7 +99,8 @@ pub(super) fn differences(lode: &Lode, declare: Declare<'_>) -> Result<Vec<Strin
     let table = table_name(lode, &declare)?;
     let snapshot = lode.snapshot(&table.schema)?;
     let found = snapshot.require(&table.name)?;
-    let compiled = compile(lode, &table, declare).map_err(|e| e.table(&table.schema, &table.name))?;
+    let compiled =
+        compile(lode, &table, declare).map_err(|e| e.table(&table.schema, &table.name))?;
     Ok(compare(&compiled.spec, found))
 }
 
@@ -96,19 +108,28 @@ fn table_name(lode: &Lode, declare: &Declare<'_>) -> Result<TableName> {
     let table = match (declare.tier, declare.master) {
         (Tier::Part, Some(master)) => TableName::part_of(master, declare.class_name)?,
         (Tier::Part, None) => {
-            return Err(Error::invalid(format!("the part `{}` has no master", declare.class_name)));
+            return Err(Error::invalid(format!(
+                "the part `{}` has no master",
+                declare.class_name
+            )));
         }
         (Tier::Hidden | Tier::Other, _) => {
-            return Err(Error::invalid(format!("`{}` has no tier that can be declared", declare.class_name)));
+            return Err(Error::invalid(format!(
+                "`{}` has no tier that can be declared",
+                declare.class_name
+            )));
         }
         (tier, _) => TableName::of_class(declare.schema, tier, declare.class_name)?,
     };
     let limit = lode.dialect().max_table_name();
     if table.name.len() > limit {
         let length = table.name.len();
-        return Err(Error::invalid(format!("the stored name `{}` has {length} characters; the limit is {limit}", table.name))
-            .table(&table.schema, &table.name)
-            .hint("Choose a shorter class name."));
+        return Err(Error::invalid(format!(
+            "the stored name `{}` has {length} characters; the limit is {limit}",
+            table.name
+        ))
+        .table(&table.schema, &table.name)
+        .hint("Choose a shorter class name."));
     }
     Ok(table)
 }
@@ -145,15 +166,25 @@ fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compi
     };
     for item in &definition.items {
         let primary = item.section == Section::Primary;
-        let line = |e: Error| e.hint(format!("In line {} of the definition: {}", item.line, item.text));
+        let line = |e: Error| {
+            e.hint(format!(
+                "In line {} of the definition: {}",
+                item.line, item.text
+            ))
+        };
         match &item.kind {
-            ItemKind::Attribute(attribute) => compiler.attribute(attribute, primary).map_err(line)?,
+            ItemKind::Attribute(attribute) => {
+                compiler.attribute(attribute, primary).map_err(line)?
+            }
             ItemKind::ForeignKey(key) => {
                 let target = (declare.resolve)(key).map_err(line)?;
                 compiler.foreign_key(key, &target, primary).map_err(line)?;
             }
             ItemKind::Index(index) => {
-                compiler.indexes.push(IndexSpec { unique: index.unique, terms: index.terms.clone() });
+                compiler.indexes.push(IndexSpec {
+                    unique: index.unique,
+                    terms: index.terms.clone(),
+                });
             }
         }
     }
@@ -183,18 +214,30 @@ impl Compiler<'_> {
 
     fn attribute(&mut self, line: &AttributeLine, primary: bool) -> Result<()> {
         if self.columns.contains_key(&line.name) {
-            self.warnings.push(format!("attribute `{}` is defined already; the later line is ignored", line.name));
+            self.warnings.push(format!(
+                "attribute `{}` is defined already; the later line is ignored",
+                line.name
+            ));
             return Ok(());
         }
-        let storage = self.storage(&line.type_).map_err(|e| e.attribute(&line.name))?;
-        storage.check_default(&line.default).map_err(|e| e.attribute(&line.name))?;
+        let storage = self
+            .storage(&line.type_)
+            .map_err(|e| e.attribute(&line.name))?;
+        storage
+            .check_default(&line.default)
+            .map_err(|e| e.attribute(&line.name))?;
         if primary {
             storage.check_key().map_err(|e| e.attribute(&line.name))?;
             if line.default == Default::Null {
-                return Err(Error::new(ErrorKind::Definition, "a primary-key attribute cannot be null").attribute(&line.name));
+                return Err(Error::new(
+                    ErrorKind::Definition,
+                    "a primary-key attribute cannot be null",
+                )
+                .attribute(&line.name));
             }
             self.primary_key.insert(line.name.clone());
-            self.lineage.insert(line.name.clone(), self.own_origin(&line.name));
+            self.lineage
+                .insert(line.name.clone(), self.own_origin(&line.name));
         }
         if let Type::Native(native) = &line.type_ {
             self.warnings.push(format!(
@@ -221,7 +264,10 @@ impl Compiler<'_> {
         match resolve(Some(type_), self.lode.codecs()) {
             (Some(storage), _) => Ok(storage),
             (None, Some(Err(error))) => Err(error),
-            (None, _) => Err(Error::new(ErrorKind::Definition, format!("the type `{type_}` is not known"))),
+            (None, _) => Err(Error::new(
+                ErrorKind::Definition,
+                format!("the type `{type_}` is not known"),
+            )),
         }
     }
 
@@ -229,12 +275,19 @@ impl Compiler<'_> {
     /// SQLite the storage class says too little (spec: definition §5, §12).
     fn marked(&self, type_: &Type, comment: &str) -> String {
         match type_ {
-            Type::Native(_) if self.lode.dialect().kind() != BackendKind::Sqlite => comment.to_owned(),
+            Type::Native(_) if self.lode.dialect().kind() != BackendKind::Sqlite => {
+                comment.to_owned()
+            }
             _ => Marker::compose(type_, comment),
         }
     }
 
-    fn foreign_key(&mut self, line: &ForeignKeyLine, target: &ForeignKeyTarget, primary: bool) -> Result<()> {
+    fn foreign_key(
+        &mut self,
+        line: &ForeignKeyLine,
+        target: &ForeignKeyTarget,
+        primary: bool,
+    ) -> Result<()> {
         let wrong = |message: String| Err(Error::new(ErrorKind::Definition, message));
         if target.table == *self.table {
             return wrong("a table cannot reference itself".to_owned());
@@ -245,22 +298,36 @@ impl Compiler<'_> {
         let snapshot = self.lode.snapshot(&target.table.schema)?;
         let parent = snapshot.require(&target.table.name)?;
         if parent.primary_key.iter().any(|k| k.starts_with('_')) {
-            return wrong(format!("`{}` has no primary key of its own to reference", target.table));
+            return wrong(format!(
+                "`{}` has no primary key of its own to reference",
+                target.table
+            ));
         }
         for (new, old) in &target.renames {
             if !parent.columns.iter().any(|c| c.name == *old) {
-                let error = Error::new(ErrorKind::Definition, format!("`{}` has no attribute `{old}`", target.table));
-                return Err(match did_you_mean(old, parent.columns.iter().map(|c| c.name.as_str())) {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                });
+                let error = Error::new(
+                    ErrorKind::Definition,
+                    format!("`{}` has no attribute `{old}`", target.table),
+                );
+                return Err(
+                    match did_you_mean(old, parent.columns.iter().map(|c| c.name.as_str())) {
+                        Some(hint) => error.hint(hint),
+                        None => error,
+                    },
+                );
             }
             if parent.primary_key.contains(new) && !target.renames.iter().any(|(_, o)| o == new) {
-                return wrong(format!("`{new}` is another attribute of the key of `{}` already", target.table));
+                return wrong(format!(
+                    "`{new}` is another attribute of the key of `{}` already",
+                    target.table
+                ));
             }
         }
         // The parent's primary attributes in the order of its columns.
-        let keys = parent.columns.iter().filter(|c| parent.primary_key.contains(&c.name));
+        let keys = parent
+            .columns
+            .iter()
+            .filter(|c| parent.primary_key.contains(&c.name));
         let mut key = ForeignKeySpec {
             columns: Vec::new(),
             parent_schema: target.table.schema.clone(),
@@ -271,12 +338,18 @@ impl Compiler<'_> {
             let renamed = target.renames.iter().find(|(_, old)| *old == column.name);
             let name = renamed.map_or(&column.name, |(new, _)| new);
             if key.columns.contains(name) {
-                return wrong(format!("two attributes of the key of `{}` are both called `{name}`", target.table));
+                return wrong(format!(
+                    "two attributes of the key of `{}` are both called `{name}`",
+                    target.table
+                ));
             }
             let type_ = match type_of(column) {
                 Some(type_) => without_numbering(type_),
                 None => {
-                    return wrong(format!("the type of `{}` in `{}` cannot be read", column.name, target.table));
+                    return wrong(format!(
+                        "the type of `{}` in `{}` cannot be read",
+                        column.name, target.table
+                    ));
                 }
             };
             let storage = self.storage(&type_)?;
@@ -308,7 +381,10 @@ impl Compiler<'_> {
                 Some(origin) => origin.to_string(),
                 None => {
                     if snapshot.lineage_available {
-                        self.warnings.push(format!("`{}.{}` has no lineage; it is taken as the origin", target.table, column.name));
+                        self.warnings.push(format!(
+                            "`{}.{}` has no lineage; it is taken as the origin",
+                            target.table, column.name
+                        ));
                     }
                     format!("{}.{}", target.table, column.name)
                 }
@@ -318,7 +394,10 @@ impl Compiler<'_> {
             key.parent_columns.push(column.name.clone());
         }
         if line.unique {
-            self.indexes.push(IndexSpec { unique: true, terms: key.columns.clone() });
+            self.indexes.push(IndexSpec {
+                unique: true,
+                terms: key.columns.clone(),
+            });
         }
         self.foreign_keys.push(key);
         Ok(())
@@ -342,12 +421,32 @@ impl Compiler<'_> {
         };
         let singleton = self.primary_key.is_empty();
         if singleton {
-            add("_singleton", CoreType::Bool, Default::Literal("1".into()), "singleton primary key");
+            add(
+                "_singleton",
+                CoreType::Bool,
+                Default::Literal("1".into()),
+                "singleton primary key",
+            );
         }
         if hidden.job_metadata && matches!(tier, Tier::Imported | Tier::Computed) {
-            add("_job_start_time", CoreType::DateTime(Some(3)), Default::Null, "when computation began");
-            add("_job_duration", CoreType::Float32, Default::Null, "computation duration in seconds");
-            add("_job_version", CoreType::Varchar(64), Default::Literal(String::new()), "code version");
+            add(
+                "_job_start_time",
+                CoreType::DateTime(Some(3)),
+                Default::Null,
+                "when computation began",
+            );
+            add(
+                "_job_duration",
+                CoreType::Float32,
+                Default::Null,
+                "computation duration in seconds",
+            );
+            add(
+                "_job_version",
+                CoreType::Varchar(64),
+                Default::Literal(String::new()),
+                "code version",
+            );
         }
         if hidden.provenance && tier == Tier::Manual {
             let comment = "extrinsic provenance for a row that entered from outside";
@@ -355,7 +454,8 @@ impl Compiler<'_> {
         }
         if singleton {
             self.primary_key.insert("_singleton".to_owned());
-            self.lineage.insert("_singleton".to_owned(), self.own_origin("_singleton"));
+            self.lineage
+                .insert("_singleton".to_owned(), self.own_origin("_singleton"));
         }
     }
 
@@ -380,12 +480,27 @@ impl Compiler<'_> {
 /// The type of a column that references a self-numbering one: the same integers, but given.
 fn without_numbering(type_: Type) -> Type {
     match type_ {
-        Type::Native(NativeType { text, kind: NativeKind::Int { min, max, auto_increment: true } }) => {
+        Type::Native(NativeType {
+            text,
+            kind:
+                NativeKind::Int {
+                    min,
+                    max,
+                    auto_increment: true,
+                },
+        }) => {
             let text = match text.as_str() {
                 "serial" => "bigint".to_owned(),
                 text => text.replace("auto_increment", "").trim().to_owned(),
             };
-            Type::Native(NativeType { text, kind: NativeKind::Int { min, max, auto_increment: false } })
+            Type::Native(NativeType {
+                text,
+                kind: NativeKind::Int {
+                    min,
+                    max,
+                    auto_increment: false,
+                },
+            })
         }
         other => other,
     }
@@ -394,19 +509,31 @@ fn without_numbering(type_: Type) -> Type {
 fn compare(wanted: &TableSpec, found: &CatalogTable) -> Vec<String> {
     let mut out = Vec::new();
     if wanted.comment != found.comment {
-        out.push(format!("the table comment is \"{}\" in the database and \"{}\" in the definition", found.comment, wanted.comment));
+        out.push(format!(
+            "the table comment is \"{}\" in the database and \"{}\" in the definition",
+            found.comment, wanted.comment
+        ));
     }
     for column in &wanted.columns {
         let Some(present) = found.columns.iter().find(|c| c.name == column.name) else {
             // The engine's own columns depend on settings at the time of declaration.
             if !column.name.starts_with('_') {
-                out.push(format!("attribute `{}` of the definition is not in the database", column.name));
+                out.push(format!(
+                    "attribute `{}` of the definition is not in the database",
+                    column.name
+                ));
             }
             continue;
         };
-        let (here, there) = (Marker::parse(&column.comment), Marker::parse(&present.comment));
+        let (here, there) = (
+            Marker::parse(&column.comment),
+            Marker::parse(&present.comment),
+        );
         if there.type_text.is_none() && here.type_text.is_some() {
-            out.push(format!("attribute `{}` has lost the record of its type in the database", column.name));
+            out.push(format!(
+                "attribute `{}` has lost the record of its type in the database",
+                column.name
+            ));
         } else if here.type_() != there.type_() {
             out.push(format!(
                 "attribute `{}` is `{}` in the database and `{}` in the definition",
@@ -426,15 +553,26 @@ fn compare(wanted: &TableSpec, found: &CatalogTable) -> Vec<String> {
             ));
         }
         if here.comment != there.comment && !column.inherited {
-            out.push(format!("the comment of attribute `{}` differs", column.name));
+            out.push(format!(
+                "the comment of attribute `{}` differs",
+                column.name
+            ));
         }
     }
     for column in found.columns.iter().filter(|c| !c.name.starts_with('_')) {
         if !wanted.columns.iter().any(|c| c.name == column.name) {
-            out.push(format!("attribute `{}` of the database is not in the definition", column.name));
+            out.push(format!(
+                "attribute `{}` of the database is not in the definition",
+                column.name
+            ));
         }
     }
-    let sorted = |names: &[String]| names.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    let sorted = |names: &[String]| {
+        names
+            .iter()
+            .cloned()
+            .collect::<std::collections::BTreeSet<_>>()
+    };
     if sorted(&wanted.primary_key) != sorted(&found.primary_key) {
         out.push(format!(
             "the primary key is ({}) in the database and ({}) in the definition",
@@ -442,22 +580,43 @@ fn compare(wanted: &TableSpec, found: &CatalogTable) -> Vec<String> {
             wanted.primary_key.join(", ")
         ));
     }
-    let wanted_keys = wanted.foreign_keys.iter().map(|k| (&k.columns, &k.parent_schema, &k.parent_table));
+    let wanted_keys = wanted
+        .foreign_keys
+        .iter()
+        .map(|k| (&k.columns, &k.parent_schema, &k.parent_table));
     let wanted_keys: IndexSet<_> = wanted_keys.collect();
-    let found_keys: IndexSet<_> =
-        found.foreign_keys.iter().map(|k| (&k.columns, &k.parent_schema, &k.parent_table)).collect();
+    let found_keys: IndexSet<_> = found
+        .foreign_keys
+        .iter()
+        .map(|k| (&k.columns, &k.parent_schema, &k.parent_table))
+        .collect();
     for (columns, schema, table) in wanted_keys.difference(&found_keys) {
-        out.push(format!("the foreign key ({}) to `{schema}.{table}` is not in the database", columns.join(", ")));
+        out.push(format!(
+            "the foreign key ({}) to `{schema}.{table}` is not in the database",
+            columns.join(", ")
+        ));
     }
     for (columns, schema, table) in found_keys.difference(&wanted_keys) {
-        out.push(format!("the foreign key ({}) to `{schema}.{table}` is not in the definition", columns.join(", ")));
+        out.push(format!(
+            "the foreign key ({}) to `{schema}.{table}` is not in the definition",
+            columns.join(", ")
+        ));
     }
     for index in &wanted.indexes {
-        if !found.indexes.iter().any(|i| i.unique == index.unique && i.terms == index.terms)
-            && index.terms.iter().all(|t| found.columns.iter().any(|c| c.name == *t))
+        if !found
+            .indexes
+            .iter()
+            .any(|i| i.unique == index.unique && i.terms == index.terms)
+            && index
+                .terms
+                .iter()
+                .all(|t| found.columns.iter().any(|c| c.name == *t))
         {
             let unique = if index.unique { "unique " } else { "" };
-            out.push(format!("the {unique}index ({}) is not in the database", index.terms.join(", ")));
+            out.push(format!(
+                "the {unique}index ({}) is not in the database",
+                index.terms.join(", ")
+            ));
         }
     }
     out

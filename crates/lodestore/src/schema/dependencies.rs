@@ -69,8 +69,14 @@ impl Dependencies {
     }
 
     fn incident(&self, table: &TableName, direction: Direction) -> Vec<&ForeignKey> {
-        let Some(&node) = self.at.get(table) else { return Vec::new() };
-        let mut keys: Vec<usize> = self.graph.edges_directed(node, direction).map(|e| *e.weight()).collect();
+        let Some(&node) = self.at.get(table) else {
+            return Vec::new();
+        };
+        let mut keys: Vec<usize> = self
+            .graph
+            .edges_directed(node, direction)
+            .map(|e| *e.weight())
+            .collect();
         keys.sort_unstable();
         keys.into_iter().map(|k| &self.edges[k]).collect()
     }
@@ -112,8 +118,14 @@ impl Dependencies {
     /// is only topological.
     pub fn topo_sort(&self) -> Result<Vec<TableName>> {
         let plain = self.kahn(|t| t.clone())?;
-        let group = |t: &TableName| t.master().filter(|m| self.at.contains_key(m)).unwrap_or_else(|| t.clone());
-        let Ok(groups) = self.kahn(group) else { return Ok(plain) };
+        let group = |t: &TableName| {
+            t.master()
+                .filter(|m| self.at.contains_key(m))
+                .unwrap_or_else(|| t.clone())
+        };
+        let Ok(groups) = self.kahn(group) else {
+            return Ok(plain);
+        };
         let mut members: HashMap<TableName, Vec<TableName>> = HashMap::new();
         for table in plain {
             members.entry(group(&table)).or_default().push(table);
@@ -130,19 +142,31 @@ impl Dependencies {
 
     /// Kahn's algorithm over groups of tables, the first by name among those that are free.
     fn kahn(&self, group: impl Fn(&TableName) -> TableName) -> Result<Vec<TableName>> {
-        let mut waiting: BTreeMap<TableName, BTreeSet<TableName>> =
-            self.nodes.iter().map(|t| (group(t), BTreeSet::new())).collect();
+        let mut waiting: BTreeMap<TableName, BTreeSet<TableName>> = self
+            .nodes
+            .iter()
+            .map(|t| (group(t), BTreeSet::new()))
+            .collect();
         let mut children: HashMap<TableName, BTreeSet<TableName>> = HashMap::new();
         for edge in self.graph.edge_references() {
-            let (parent, child) = (group(&self.graph[edge.source()]), group(&self.graph[edge.target()]));
+            let (parent, child) = (
+                group(&self.graph[edge.source()]),
+                group(&self.graph[edge.target()]),
+            );
             let within = parent == child && self.graph[edge.source()] != self.graph[edge.target()];
             if !within {
-                waiting.entry(child.clone()).or_default().insert(parent.clone());
+                waiting
+                    .entry(child.clone())
+                    .or_default()
+                    .insert(parent.clone());
                 children.entry(parent).or_default().insert(child);
             }
         }
-        let mut free: BTreeSet<TableName> =
-            waiting.iter().filter(|(_, parents)| parents.is_empty()).map(|(t, _)| t.clone()).collect();
+        let mut free: BTreeSet<TableName> = waiting
+            .iter()
+            .filter(|(_, parents)| parents.is_empty())
+            .map(|(t, _)| t.clone())
+            .collect();
         let mut order = Vec::with_capacity(waiting.len());
         while let Some(table) = free.pop_first() {
             waiting.remove(&table);
@@ -158,8 +182,10 @@ impl Dependencies {
         }
         match waiting.into_keys().next() {
             None => Ok(order),
-            Some(table) => Err(Error::invalid(format!("the foreign keys of `{table}` form a cycle"))
-                .table(&table.schema, &table.name)),
+            Some(table) => Err(Error::invalid(format!(
+                "the foreign keys of `{table}` form a cycle"
+            ))
+            .table(&table.schema, &table.name)),
         }
     }
 }
@@ -178,7 +204,12 @@ pub(super) fn load(lode: &Lode, schemas: &[&str]) -> Result<Dependencies> {
             pending.extend(table.foreign_keys.iter().map(|k| k.parent_schema.clone()));
             tables.insert(snapshot.table_name(table), table.clone());
         }
-        pending.extend(lode.backend().referencing(&schema)?.into_iter().map(|(child, _)| child));
+        pending.extend(
+            lode.backend()
+                .referencing(&schema)?
+                .into_iter()
+                .map(|(child, _)| child),
+        );
     }
     let mut graph = Dependencies::default();
     for name in tables.keys() {
@@ -187,9 +218,14 @@ pub(super) fn load(lode: &Lode, schemas: &[&str]) -> Result<Dependencies> {
         graph.nodes.push(name.clone());
     }
     for (child, table) in &tables {
-        graph.primary_keys.insert(child.clone(), table.primary_key.clone());
+        graph
+            .primary_keys
+            .insert(child.clone(), table.primary_key.clone());
         for key in &table.foreign_keys {
-            let parent = TableName { schema: key.parent_schema.clone(), name: key.parent_table.clone() };
+            let parent = TableName {
+                schema: key.parent_schema.clone(),
+                name: key.parent_table.clone(),
+            };
             // A parent that is hidden or gone has no node.
             if let (Some(&from), Some(&to)) = (graph.at.get(&parent), graph.at.get(child)) {
                 graph.graph.add_edge(from, to, graph.edges.len());
@@ -200,15 +236,28 @@ pub(super) fn load(lode: &Lode, schemas: &[&str]) -> Result<Dependencies> {
     Ok(graph)
 }
 
-fn edge(child: &TableName, table: &CatalogTable, parent: TableName, key: &CatalogForeignKey) -> ForeignKey {
+fn edge(
+    child: &TableName,
+    table: &CatalogTable,
+    parent: TableName,
+    key: &CatalogForeignKey,
+) -> ForeignKey {
     let primary = key.columns.iter().all(|c| table.primary_key.contains(c));
     ForeignKey {
         child: child.clone(),
         parent,
-        attr_map: key.columns.iter().cloned().zip(key.parent_columns.iter().cloned()).collect(),
+        attr_map: key
+            .columns
+            .iter()
+            .cloned()
+            .zip(key.parent_columns.iter().cloned())
+            .collect(),
         primary,
         aliased: key.columns != key.parent_columns,
         multi: !(primary && table.primary_key.len() == key.columns.len()),
-        nullable: key.columns.iter().any(|c| table.columns.iter().any(|t| t.name == *c && t.nullable)),
+        nullable: key
+            .columns
+            .iter()
+            .any(|c| table.columns.iter().any(|t| t.name == *c && t.nullable)),
     }
 }

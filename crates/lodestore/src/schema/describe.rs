@@ -60,9 +60,15 @@ pub(super) fn describe(
         });
     }
     for index in &found.indexes {
-        let matched = found.foreign_keys.iter().any(|key| key.columns == index.terms);
+        let matched = found
+            .foreign_keys
+            .iter()
+            .any(|key| key.columns == index.terms);
         if !matched {
-            lines.push(DescribeLine::Index { unique: index.unique, terms: index.terms.clone() });
+            lines.push(DescribeLine::Index {
+                unique: index.unique,
+                terms: index.terms.clone(),
+            });
         }
     }
     Ok(lines.iter().map(|line| format!("{line}\n")).collect())
@@ -74,12 +80,24 @@ fn foreign_key(
     key: &CatalogForeignKey,
     name: &dyn Fn(&TableName) -> Option<String>,
 ) -> DescribeLine {
-    let parent = TableName { schema: key.parent_schema.clone(), name: key.parent_table.clone() };
-    let nullable = |column: &String| table.columns.iter().any(|c| c.name == *column && c.nullable);
+    let parent = TableName {
+        schema: key.parent_schema.clone(),
+        name: key.parent_table.clone(),
+    };
+    let nullable = |column: &String| {
+        table
+            .columns
+            .iter()
+            .any(|c| c.name == *column && c.nullable)
+    };
     DescribeLine::ForeignKey {
         nullable: key.columns.iter().any(nullable),
-        unique: table.indexes.iter().any(|i| i.unique && i.terms == key.columns),
-        target: name(&parent).unwrap_or_else(|| lode.dialect().full_name(&parent.schema, &parent.name)),
+        unique: table
+            .indexes
+            .iter()
+            .any(|i| i.unique && i.terms == key.columns),
+        target: name(&parent)
+            .unwrap_or_else(|| lode.dialect().full_name(&parent.schema, &parent.name)),
         renames: key
             .columns
             .iter()

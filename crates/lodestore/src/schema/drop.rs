@@ -1,7 +1,7 @@
 //! Dropping one table, and a whole schema.
 
-use super::{Lode, lineage};
 use super::snapshot::LINEAGE;
+use super::{Lode, lineage};
 use crate::definition::TableName;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,7 +24,11 @@ pub(super) fn table(lode: &Lode, table: &TableName) -> Result<()> {
 
 /// Drops a schema with all its tables, dependents first.
 pub(super) fn schema(lode: &Lode, schema: &str) -> Result<()> {
-    let foreign = lode.backend().referencing(schema)?.into_iter().find(|(child, _)| child != schema);
+    let foreign = lode
+        .backend()
+        .referencing(schema)?
+        .into_iter()
+        .find(|(child, _)| child != schema);
     if let Some((child_schema, child)) = foreign {
         return Err(Error::new(
             ErrorKind::Integrity,

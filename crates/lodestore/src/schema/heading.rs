@@ -66,12 +66,18 @@ pub struct Heading {
 impl Heading {
     /// Names of the primary key, in heading order.
     pub fn primary_key(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.attributes.values().filter(|a| a.in_key).map(|a| &a.name)
+        self.attributes
+            .values()
+            .filter(|a| a.in_key)
+            .map(|a| &a.name)
     }
 
     /// Names of the secondary attributes.
     pub fn secondary(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.attributes.values().filter(|a| !a.in_key).map(|a| &a.name)
+        self.attributes
+            .values()
+            .filter(|a| !a.in_key)
+            .map(|a| &a.name)
     }
 
     /// An attribute by name.

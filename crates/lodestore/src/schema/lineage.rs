@@ -36,9 +36,14 @@ pub(super) fn remove(lode: &Lode, table: &TableName) -> Result<()> {
 fn add(lode: &Lode, schema: &str, table: &str, attribute: &str, origin: &str) -> Result<()> {
     let dialect = lode.dialect();
     let holes = [1, 2, 3].map(|n| dialect.placeholder(n)).join(", ");
-    let columns = ["table_name", "attribute_name", "lineage"].map(|c| dialect.quote(c)).join(", ");
+    let columns = ["table_name", "attribute_name", "lineage"]
+        .map(|c| dialect.quote(c))
+        .join(", ");
     lode.backend().execute(&Statement {
-        text: format!("INSERT INTO {} ({columns}) VALUES ({holes})", dialect.full_name(schema, LINEAGE)),
+        text: format!(
+            "INSERT INTO {} ({columns}) VALUES ({holes})",
+            dialect.full_name(schema, LINEAGE)
+        ),
         params: [table, attribute, origin].map(Into::into).to_vec(),
     })?;
     Ok(())
@@ -58,9 +63,9 @@ pub(super) fn rebuild(lode: &Lode, schema: &str) -> Result<()> {
                 Some((key, &key.parent_columns[at]))
             });
             let origin = match parent {
-                Some((key, attribute)) if key.parent_schema == schema => {
-                    known.get(&(key.parent_table.clone(), attribute.clone())).cloned()
-                }
+                Some((key, attribute)) if key.parent_schema == schema => known
+                    .get(&(key.parent_table.clone(), attribute.clone()))
+                    .cloned(),
                 Some((key, attribute)) => {
                     let parent = lode.snapshot(&key.parent_schema)?;
                     let origin = parent.origin(&key.parent_table, attribute).ok_or_else(|| {
@@ -68,26 +73,39 @@ pub(super) fn rebuild(lode: &Lode, schema: &str) -> Result<()> {
                             "`{}.{}.{attribute}` has no lineage",
                             key.parent_schema, key.parent_table
                         ))
-                        .hint(format!("Rebuild the lineage of the schema `{}` first.", key.parent_schema))
+                        .hint(format!(
+                            "Rebuild the lineage of the schema `{}` first.",
+                            key.parent_schema
+                        ))
                     })?;
                     Some(origin.to_string())
                 }
                 None => None,
             };
-            let own = || table.primary_key.contains(&column.name).then(|| format!("{name}.{}", column.name));
+            let own = || {
+                table
+                    .primary_key
+                    .contains(&column.name)
+                    .then(|| format!("{name}.{}", column.name))
+            };
             if let Some(origin) = origin.or_else(own) {
                 known.insert((table.name.clone(), column.name.clone()), origin.clone());
                 rows.push((table.name.clone(), column.name.clone(), origin));
             }
         }
         if table.primary_key == ["_singleton"] {
-            rows.push((table.name.clone(), "_singleton".to_owned(), format!("{name}._singleton")));
+            rows.push((
+                table.name.clone(),
+                "_singleton".to_owned(),
+                format!("{name}._singleton"),
+            ));
         }
     }
     lode.transaction(|| {
         lode.run(lode.dialect().create_lineage_table(schema)?)?;
         let text = format!("DELETE FROM {}", lode.dialect().full_name(schema, LINEAGE));
         lode.backend().execute(&Statement::new(text))?;
-        rows.iter().try_for_each(|(table, attribute, origin)| add(lode, schema, table, attribute, origin))
+        rows.iter()
+            .try_for_each(|(table, attribute, origin)| add(lode, schema, table, attribute, origin))
     })
 }

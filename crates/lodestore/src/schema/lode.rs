@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::snapshot::{LINEAGE, Snapshot};
-use super::{Declare, Declared, Dependencies, Heading, declare, dependencies, describe, drop, lineage};
+use super::{
+    Declare, Declared, Dependencies, Heading, declare, dependencies, describe, drop, lineage,
+};
 use crate::codec::Registry;
 use crate::config::Config;
 use crate::definition::{SchemaName, TableName};
@@ -47,7 +49,12 @@ impl Lode {
     pub fn connect(config: Config) -> Result<Lode> {
         let backend = sql::connect(&config)?;
         let stores = Arc::new(StoreSet::new(config.clone()));
-        Ok(Lode::with_parts(config, backend, stores, Arc::clone(Registry::global())))
+        Ok(Lode::with_parts(
+            config,
+            backend,
+            stores,
+            Arc::clone(Registry::global()),
+        ))
     }
 
     /// From parts, for tests and for embedding.
@@ -57,7 +64,15 @@ impl Lode {
         stores: Arc<StoreSet>,
         codecs: Arc<Registry>,
     ) -> Lode {
-        Lode { inner: Arc::new(Inner { backend, config, stores, codecs, schemas: Mutex::default() }) }
+        Lode {
+            inner: Arc::new(Inner {
+                backend,
+                config,
+                stores,
+                codecs,
+                schemas: Mutex::default(),
+            }),
+        }
     }
 
     /// The configuration.
@@ -127,7 +142,11 @@ impl Lode {
     /// All tables of a schema, hidden ones included, sorted by name.
     pub fn all_tables(&self, schema: &str) -> Result<Vec<TableName>> {
         let snapshot = self.snapshot(schema)?;
-        Ok(snapshot.tables.iter().map(|t| snapshot.table_name(t)).collect())
+        Ok(snapshot
+            .tables
+            .iter()
+            .map(|t| snapshot.table_name(t))
+            .collect())
     }
 
     /// True if the table is there.
@@ -158,13 +177,21 @@ impl Lode {
 
     /// The definition that would declare the table as it is (spec: definition §7.3). `name` gives the class name of a
     /// referenced table, if the caller knows one; else the quoted full name is printed.
-    pub fn describe(&self, table: &TableName, name: &dyn Fn(&TableName) -> Option<String>) -> Result<String> {
+    pub fn describe(
+        &self,
+        table: &TableName,
+        name: &dyn Fn(&TableName) -> Option<String>,
+    ) -> Result<String> {
         describe::describe(self, table, name)
     }
 
     /// Indexes other than the primary key, support indexes included.
     pub fn indexes(&self, table: &TableName) -> Result<Vec<CatalogIndex>> {
-        Ok(self.snapshot(&table.schema)?.require(&table.name)?.indexes.clone())
+        Ok(self
+            .snapshot(&table.schema)?
+            .require(&table.name)?
+            .indexes
+            .clone())
     }
 
     /// The foreign keys among all tables reachable from these schemas, in both directions and across schemas.
@@ -176,7 +203,11 @@ impl Lode {
     pub fn lineage(&self, schema: &str) -> Result<Vec<(String, String)>> {
         let snapshot = self.snapshot(schema)?;
         let name = |(table, attribute): &(String, String)| format!("{schema}.{table}.{attribute}");
-        let mut lineage: Vec<_> = snapshot.lineage.iter().map(|(k, origin)| (name(k), origin.to_string())).collect();
+        let mut lineage: Vec<_> = snapshot
+            .lineage
+            .iter()
+            .map(|(k, origin)| (name(k), origin.to_string()))
+            .collect();
         lineage.sort();
         Ok(lineage)
     }
@@ -230,7 +261,11 @@ impl Lode {
             return self.savepoint(body);
         }
         self.begin()?;
-        let mut undo = Undo { lode: self, savepoint: None, done: false };
+        let mut undo = Undo {
+            lode: self,
+            savepoint: None,
+            done: false,
+        };
         let value = body()?;
         self.commit()?;
         undo.done = true;
@@ -243,7 +278,11 @@ impl Lode {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let name = format!("lode_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.inner.backend.savepoint(&name)?;
-        let mut undo = Undo { lode: self, savepoint: Some(name.clone()), done: false };
+        let mut undo = Undo {
+            lode: self,
+            savepoint: Some(name.clone()),
+            done: false,
+        };
         let value = body()?;
         self.inner.backend.release(&name)?;
         undo.done = true;
@@ -252,23 +291,41 @@ impl Lode {
 
     /// Forgets what is cached about a schema (someone else may have changed it).
     pub fn refresh(&self, schema: &str) {
-        self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner).remove(schema);
+        self.inner
+            .schemas
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(schema);
     }
 
     pub(super) fn refresh_all(&self) {
-        self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.inner
+            .schemas
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// The schema's catalogue, from the cache if nothing has changed since.
     pub(super) fn snapshot(&self, schema: &str) -> Result<Arc<Snapshot>> {
-        let cached = self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner).get(schema).cloned();
+        let cached = self
+            .inner
+            .schemas
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(schema)
+            .cloned();
         if let Some(cached) = cached
             && cached.version == self.inner.backend.catalog_version()?
         {
             return Ok(cached);
         }
         let fresh = Arc::new(Snapshot::read(&*self.inner.backend, schema)?);
-        let mut schemas = self.inner.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut schemas = self
+            .inner
+            .schemas
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         schemas.insert(schema.to_owned(), Arc::clone(&fresh));
         Ok(fresh)
     }
@@ -279,14 +336,18 @@ impl Lode {
             return Ok(());
         }
         let error = Error::invalid(format!("there is no schema `{schema}`"));
-        Err(match did_you_mean(schema, schemas.iter().map(String::as_str)) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        })
+        Err(
+            match did_you_mean(schema, schemas.iter().map(String::as_str)) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            },
+        )
     }
 
     pub(super) fn run(&self, statements: Vec<sql::Statement>) -> Result<()> {
-        statements.iter().try_for_each(|s| self.inner.backend.execute(s).map(|_| ()))
+        statements
+            .iter()
+            .try_for_each(|s| self.inner.backend.execute(s).map(|_| ()))
     }
 }
 
@@ -307,7 +368,9 @@ impl Drop for Undo<'_> {
             None => self.lode.inner.backend.rollback(),
             Some(name) => {
                 let backend = &self.lode.inner.backend;
-                backend.rollback_to(name).and_then(|()| backend.release(name))
+                backend
+                    .rollback_to(name)
+                    .and_then(|()| backend.release(name))
             }
         };
         self.lode.refresh_all();

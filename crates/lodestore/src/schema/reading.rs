@@ -10,15 +10,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{CatalogColumn, CatalogTable};
 use crate::value::ColumnKind;
 
-pub(super) fn read_heading(snapshot: &Snapshot, table: &CatalogTable, codecs: &Registry) -> Result<Heading> {
+pub(super) fn read_heading(
+    snapshot: &Snapshot,
+    table: &CatalogTable,
+    codecs: &Registry,
+) -> Result<Heading> {
     let mut heading = Heading {
         comment: table.comment.clone(),
         lineage_available: snapshot.lineage_available,
         ..Heading::default()
     };
     for column in &table.columns {
-        let attribute = read_attribute(snapshot, table, column, codecs)
-            .map_err(|e| e.table(&snapshot.schema, &table.name).attribute(&column.name))?;
+        let attribute = read_attribute(snapshot, table, column, codecs).map_err(|e| {
+            e.table(&snapshot.schema, &table.name)
+                .attribute(&column.name)
+        })?;
         if column.name.starts_with('_') {
             heading.hidden.push(attribute);
         } else {
@@ -35,9 +41,15 @@ fn read_attribute(
     codecs: &Registry,
 ) -> Result<Attribute> {
     let marker = Marker::parse(&column.comment);
-    if marker.type_text.as_deref().is_some_and(|t| t.starts_with("external")) {
-        return Err(Error::invalid("the column is of a format older than version 2.0")
-            .hint("Migrate the schema with the reference's tools first."));
+    if marker
+        .type_text
+        .as_deref()
+        .is_some_and(|t| t.starts_with("external"))
+    {
+        return Err(
+            Error::invalid("the column is of a format older than version 2.0")
+                .hint("Migrate the schema with the reference's tools first."),
+        );
     }
     let type_ = type_of(column);
     let (storage, chain) = resolve(type_.as_ref(), codecs);
@@ -64,23 +76,30 @@ fn read_attribute(
 
 /// The type that the marker tells, else what the database calls it; none if neither can be read.
 pub(super) fn type_of(column: &CatalogColumn) -> Option<Type> {
-    Marker::parse(&column.comment)
-        .type_()
-        .or_else(|| StorageType::parse(&column.database_type).ok().map(Type::from))
+    Marker::parse(&column.comment).type_().or_else(|| {
+        StorageType::parse(&column.database_type)
+            .ok()
+            .map(Type::from)
+    })
 }
 
 type Resolved = (Option<StorageType>, Option<Result<crate::codec::Chain>>);
 
 /// What a type finally is in the database. An unknown codec is kept as an error until it is used.
 pub(super) fn resolve(type_: Option<&Type>, codecs: &Registry) -> Resolved {
-    let Some(type_) = type_ else { return (None, None) };
+    let Some(type_) = type_ else {
+        return (None, None);
+    };
     if let Some(storage) = type_.storage() {
         return (Some(storage), None);
     }
     let chain = codecs.resolve(&type_.to_string()).and_then(|chain| {
         StorageType::parse(&chain.dtype)
             .map(|storage| (storage, chain))
-            .map_err(|e| e.with_kind(ErrorKind::Definition).hint(format!("This is what {type_} resolves to.")))
+            .map_err(|e| {
+                e.with_kind(ErrorKind::Definition)
+                    .hint(format!("This is what {type_} resolves to."))
+            })
     });
     match chain {
         Ok((storage, chain)) => (Some(storage), Some(Ok(chain))),
@@ -94,21 +113,26 @@ pub(super) fn default_of(column: &CatalogColumn, type_: Option<&Type>) -> Option
         return Some(Default::Null);
     }
     let text = column.default.as_deref()?;
-    if text.get(..17).is_some_and(|t| t.eq_ignore_ascii_case("CURRENT_TIMESTAMP")) {
+    if text
+        .get(..17)
+        .is_some_and(|t| t.eq_ignore_ascii_case("CURRENT_TIMESTAMP"))
+    {
         return Some(Default::CurrentTimestamp(text.to_owned()));
     }
     let literal = match text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')) {
         Some(inner) => inner.replace("''", "'"),
         None => match text.strip_prefix("X'").and_then(|t| t.strip_suffix('\'')) {
-            Some(hex) => uuid::Uuid::try_parse(hex).map_or_else(|_| hex.to_owned(), |u| u.to_string()),
+            Some(hex) => {
+                uuid::Uuid::try_parse(hex).map_or_else(|_| hex.to_owned(), |u| u.to_string())
+            }
             None => text.to_owned(),
         },
     };
     Some(Default::Literal(match type_ {
         // The stored double of a float32 is shown as the short number it is.
-        Some(Type::Core(CoreType::Float32)) => {
-            literal.parse::<f64>().map_or(literal.clone(), |f| (f as f32).to_string())
-        }
+        Some(Type::Core(CoreType::Float32)) => literal
+            .parse::<f64>()
+            .map_or(literal.clone(), |f| (f as f32).to_string()),
         _ => literal,
     }))
 }
@@ -129,7 +153,9 @@ pub fn column_kind(storage: &StorageType) -> ColumnKind {
             CoreType::Bytes => ColumnKind::Bytes,
         },
         StorageType::Native(native) => match native.kind {
-            NativeKind::Int { .. } | NativeKind::UnsignedBig { .. } | NativeKind::Year => ColumnKind::Int,
+            NativeKind::Int { .. } | NativeKind::UnsignedBig { .. } | NativeKind::Year => {
+                ColumnKind::Int
+            }
             NativeKind::Float => ColumnKind::Float,
             NativeKind::Decimal { .. } => ColumnKind::Decimal,
             NativeKind::Text { .. } => ColumnKind::Text,

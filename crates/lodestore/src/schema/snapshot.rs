@@ -48,15 +48,27 @@ impl Snapshot {
     }
 
     pub(super) fn table(&self, name: &str) -> Option<&CatalogTable> {
-        self.tables.binary_search_by(|t| t.name.as_str().cmp(name)).ok().map(|i| &self.tables[i])
+        self.tables
+            .binary_search_by(|t| t.name.as_str().cmp(name))
+            .ok()
+            .map(|i| &self.tables[i])
     }
 
     /// The table, or an error that names the nearest one.
     pub(super) fn require(&self, name: &str) -> Result<&CatalogTable> {
         self.table(name).ok_or_else(|| {
-            let error = Error::new(ErrorKind::MissingTable, format!("table `{}.{name}` is not declared", self.schema))
-                .table(&self.schema, name);
-            match did_you_mean(name, self.tables.iter().map(|t| t.name.as_str()).filter(|n| !n.starts_with('~'))) {
+            let error = Error::new(
+                ErrorKind::MissingTable,
+                format!("table `{}.{name}` is not declared", self.schema),
+            )
+            .table(&self.schema, name);
+            match did_you_mean(
+                name,
+                self.tables
+                    .iter()
+                    .map(|t| t.name.as_str())
+                    .filter(|n| !n.starts_with('~')),
+            ) {
                 Some(hint) => error.hint(hint),
                 None => error,
             }
@@ -64,7 +76,10 @@ impl Snapshot {
     }
 
     pub(super) fn table_name(&self, table: &CatalogTable) -> TableName {
-        TableName { schema: self.schema.clone(), name: table.name.clone() }
+        TableName {
+            schema: self.schema.clone(),
+            name: table.name.clone(),
+        }
     }
 
     pub(super) fn origin(&self, table: &str, attribute: &str) -> Option<&Arc<str>> {
@@ -79,17 +94,29 @@ impl Snapshot {
         let heading = Arc::new(read_heading(self, self.require(name)?, codecs)?);
         let unresolved = |a: &super::Attribute| a.chain.as_ref().is_some_and(|c| c.is_err());
         // A codec that is unknown now may be registered later.
-        if !heading.attributes.values().chain(&heading.hidden).any(unresolved) {
+        if !heading
+            .attributes
+            .values()
+            .chain(&heading.hidden)
+            .any(unresolved)
+        {
             headings.insert(name.to_owned(), heading.clone());
         }
         Ok(heading)
     }
 }
 
-fn read_lineage(backend: &dyn Backend, schema: &str) -> Result<HashMap<(String, String), Arc<str>>> {
+fn read_lineage(
+    backend: &dyn Backend,
+    schema: &str,
+) -> Result<HashMap<(String, String), Arc<str>>> {
     let dialect = backend.dialect();
     let names = ["table_name", "attribute_name", "lineage"];
-    let columns = names.map(|n| OutputColumn { name: n.into(), kind: ColumnKind::Any, storage: None });
+    let columns = names.map(|n| OutputColumn {
+        name: n.into(),
+        kind: ColumnKind::Any,
+        storage: None,
+    });
     let statement = Statement::new(format!(
         "SELECT {} FROM {}",
         names.map(|n| dialect.quote(n)).join(", "),
@@ -100,5 +127,7 @@ fn read_lineage(backend: &dyn Backend, schema: &str) -> Result<HashMap<(String, 
         Value::Text(s) => s,
         _ => String::new(),
     };
-    Ok((0..batch.rows).map(|row| ((text(row, 0), text(row, 1)), text(row, 2).into())).collect())
+    Ok((0..batch.rows)
+        .map(|row| ((text(row, 0), text(row, 1)), text(row, 2).into()))
+        .collect())
 }

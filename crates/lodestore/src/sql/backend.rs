@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{CatalogTable, Dialect};
-use crate::error::Result;
 use crate::definition::StorageType;
+use crate::error::Result;
 use crate::value::{Batch, ColumnKind, Value};
 
 /// SQL text with bound parameters (`?` or `$n` as the dialect's placeholder says).
@@ -20,7 +20,10 @@ pub struct Statement {
 impl Statement {
     /// A statement without parameters.
     pub fn new(text: impl Into<String>) -> Self {
-        Statement { text: text.into(), params: Vec::new() }
+        Statement {
+            text: text.into(),
+            params: Vec::new(),
+        }
     }
 }
 
@@ -85,7 +88,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn query_any(&self, statement: &Statement) -> Result<Batch>;
     /// Runs a query in batches of at most `rows` rows, from a snapshot, in bounded memory; other statements may run
     /// on this connection meanwhile.
-    fn stream(&self, statement: &Statement, columns: &[OutputColumn], rows: usize) -> Result<BatchStream>;
+    fn stream(
+        &self,
+        statement: &Statement,
+        columns: &[OutputColumn],
+        rows: usize,
+    ) -> Result<BatchStream>;
     /// Inserts rows in bulk, atomically; rows actually inserted.
     fn insert(&self, insert: &Insert<'_>) -> Result<u64>;
 

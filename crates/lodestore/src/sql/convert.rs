@@ -44,7 +44,12 @@ pub fn fraction_digits(storage: &StorageType) -> Option<u8> {
 /// The number in the parentheses of a native type's text.
 fn written_digits(text: &str) -> Option<u8> {
     let (_, rest) = text.split_once('(')?;
-    rest.split_once(')')?.0.trim().parse().ok().filter(|n| *n <= 6)
+    rest.split_once(')')?
+        .0
+        .trim()
+        .parse()
+        .ok()
+        .filter(|n| *n <= 6)
 }
 
 /// NaN and what stands for it.
@@ -85,12 +90,17 @@ fn check_native<'a>(native: &NativeType, value: &'a Value) -> Result<Cow<'a, Val
         NativeKind::Int { min, max, .. } => integer(value, *min, *max, &native.text),
         NativeKind::UnsignedBig { .. } => integer(value, 0, i64::MAX, &native.text),
         NativeKind::Float => float(value, native.text.starts_with("float"), &native.text),
-        NativeKind::Decimal { precision, scale, unsigned } => {
+        NativeKind::Decimal {
+            precision,
+            scale,
+            unsigned,
+        } => {
             let checked = decimal(value, *precision, *scale)?;
             match &*checked {
-                Value::Decimal(d) if *unsigned && d.starts_with('-') => {
-                    Err(data(format!("{d} is negative, but the type is `{}`", native.text)))
-                }
+                Value::Decimal(d) if *unsigned && d.starts_with('-') => Err(data(format!(
+                    "{d} is negative, but the type is `{}`",
+                    native.text
+                ))),
                 _ => Ok(checked),
             }
         }
@@ -137,7 +147,9 @@ fn integer<'a>(value: &'a Value, min: i64, max: i64, type_: &str) -> Result<Cow<
         Value::Bool(b) => i64::from(*b),
         Value::Float(f) => {
             if f.fract() != 0.0 || !f.is_finite() {
-                return Err(wrong(value, &format!("an integer (`{type_}`)")).hint("Round it first."));
+                return Err(
+                    wrong(value, &format!("an integer (`{type_}`)")).hint("Round it first.")
+                );
             }
             // 2^63 is exactly representable, so the comparison is exact.
             if *f < -9_223_372_036_854_775_808.0 || *f >= 9_223_372_036_854_775_808.0 {
@@ -145,7 +157,11 @@ fn integer<'a>(value: &'a Value, min: i64, max: i64, type_: &str) -> Result<Cow<
             }
             *f as i64
         }
-        Value::BigInt(_) => return Err(data(format!("the integer is out of range of `{type_}` ({min} to {max})"))),
+        Value::BigInt(_) => {
+            return Err(data(format!(
+                "the integer is out of range of `{type_}` ({min} to {max})"
+            )));
+        }
         Value::Text(s) | Value::Decimal(s) => match parse_integer(s) {
             Some(n) => n,
             None => return Err(wrong(value, &format!("an integer (`{type_}`)"))),
@@ -162,7 +178,10 @@ fn integer<'a>(value: &'a Value, min: i64, max: i64, type_: &str) -> Result<Cow<
 }
 
 fn out_of_range(value: &Value, min: i64, max: i64, type_: &str) -> Error {
-    data(format!("{} is out of range of `{type_}` ({min} to {max})", show(value)))
+    data(format!(
+        "{} is out of range of `{type_}` ({min} to {max})",
+        show(value)
+    ))
 }
 
 fn parse_integer(s: &str) -> Option<i64> {
@@ -189,7 +208,10 @@ fn float<'a>(value: &'a Value, single: bool, type_: &str) -> Result<Cow<'a, Valu
     let f = if single {
         let short = f as f32;
         if short.is_infinite() && f.is_finite() {
-            return Err(data(format!("{} is out of range of `{type_}`", show(value))));
+            return Err(data(format!(
+                "{} is out of range of `{type_}`",
+                show(value)
+            )));
         }
         f64::from(short)
     } else {
@@ -235,17 +257,26 @@ fn decimal(value: &Value, precision: u32, scale: u32) -> Result<Cow<'_, Value>> 
             owned = format!("{f:e}");
             &owned
         }
-        _ => return Err(wrong(value, &format!("a number (`decimal({precision},{scale})`)"))),
+        _ => {
+            return Err(wrong(
+                value,
+                &format!("a number (`decimal({precision},{scale})`)"),
+            ));
+        }
     };
     match canonical_decimal(text, precision, scale) {
         Some((canonical, _)) => Ok(match value {
             Value::Decimal(s) if *s == canonical => Cow::Borrowed(value),
             _ => Cow::Owned(Value::Decimal(canonical)),
         }),
-        None if is_decimal_text(text) => {
-            Err(data(format!("{} is out of range of `decimal({precision},{scale})`", show(value))))
-        }
-        None => Err(wrong(value, &format!("a number (`decimal({precision},{scale})`)"))),
+        None if is_decimal_text(text) => Err(data(format!(
+            "{} is out of range of `decimal({precision},{scale})`",
+            show(value)
+        ))),
+        None => Err(wrong(
+            value,
+            &format!("a number (`decimal({precision},{scale})`)"),
+        )),
     }
 }
 
@@ -272,14 +303,21 @@ fn split_decimal(text: &str) -> Option<(bool, Vec<u8>, i64)> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some((negative, digits, fraction.len() as i64 - i64::from(exponent)))
+    Some((
+        negative,
+        digits,
+        fraction.len() as i64 - i64::from(exponent),
+    ))
 }
 
 /// The canonical text of a decimal with exactly `scale` digits after the point, and whether digits were rounded away
 /// (half away from zero). None if it is not a number or has more than `precision` digits.
 pub fn canonical_decimal(text: &str, precision: u32, scale: u32) -> Option<(String, bool)> {
     let (negative, digits, places) = split_decimal(text.trim())?;
-    let start = digits.iter().position(|d| *d != b'0').unwrap_or(digits.len());
+    let start = digits
+        .iter()
+        .position(|d| *d != b'0')
+        .unwrap_or(digits.len());
     let mut digits: Vec<u8> = digits[start..].to_vec();
     let (precision, scale) = (precision as usize, scale as usize);
     let mut rounded = false;
@@ -320,7 +358,10 @@ pub fn canonical_decimal(text: &str, precision: u32, scale: u32) -> Option<(Stri
         }
         digits.resize(digits.len() + missing, b'0');
     }
-    let start = digits.iter().position(|d| *d != b'0').unwrap_or(digits.len());
+    let start = digits
+        .iter()
+        .position(|d| *d != b'0')
+        .unwrap_or(digits.len());
     let digits = &digits[start..];
     if digits.len() > precision {
         return None;
@@ -345,7 +386,9 @@ pub fn canonical_decimal(text: &str, precision: u32, scale: u32) -> Option<(Stri
 
 fn text(value: &Value, max: Option<u32>, strip: bool) -> Result<Cow<'_, Value>> {
     let checked: Cow<'_, Value> = match value {
-        Value::Text(s) if strip && s.ends_with(' ') => Cow::Owned(Value::Text(s.trim_end_matches(' ').to_owned())),
+        Value::Text(s) if strip && s.ends_with(' ') => {
+            Cow::Owned(Value::Text(s.trim_end_matches(' ').to_owned()))
+        }
         Value::Text(_) => Cow::Borrowed(value),
         Value::Int(i) => Cow::Owned(Value::Text(i.to_string())),
         Value::Float(f) => Cow::Owned(Value::Text(float_text(*f))),
@@ -364,7 +407,10 @@ fn text(value: &Value, max: Option<u32>, strip: bool) -> Result<Cow<'_, Value>> 
         {
             let length = s.chars().count();
             if length > max {
-                return Err(data(format!("{} has {length} characters, the limit is {max}", show(value))));
+                return Err(data(format!(
+                    "{} has {length} characters, the limit is {max}",
+                    show(value)
+                )));
             }
         }
         if s.contains('\0') {
@@ -384,11 +430,17 @@ fn enumeration<'a>(value: &'a Value, values: &[String]) -> Result<Cow<'a, Value>
     if let Value::Text(s) = &*checked
         && !values.contains(s)
     {
-        let error = data(format!("{} is not one of the values {}", show(value), values.join(", ")));
-        return Err(match crate::error::did_you_mean(s, values.iter().map(String::as_str)) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        });
+        let error = data(format!(
+            "{} is not one of the values {}",
+            show(value),
+            values.join(", ")
+        ));
+        return Err(
+            match crate::error::did_you_mean(s, values.iter().map(String::as_str)) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            },
+        );
     }
     Ok(checked)
 }
@@ -411,13 +463,15 @@ fn datetime(value: &Value, digits: Option<u8>) -> Result<Cow<'_, Value>> {
     let given = match value {
         Value::DateTime(d) => *d,
         Value::Date(d) => d.to_datetime(Time::midnight()),
-        Value::Text(s) => parse_datetime(s).ok_or_else(|| wrong(value, "a date and time (YYYY-MM-DD HH:MM:SS)"))?,
+        Value::Text(s) => parse_datetime(s)
+            .ok_or_else(|| wrong(value, "a date and time (YYYY-MM-DD HH:MM:SS)"))?,
         _ => return Err(wrong(value, "a date and time")),
     };
     if given.year() < 0 {
         return Err(wrong(value, "a date in the years 0 to 9999"));
     }
-    let rounded = round(given, digits.unwrap_or(6)).map_err(|_| wrong(value, "a date in the years 0 to 9999"))?;
+    let rounded = round(given, digits.unwrap_or(6))
+        .map_err(|_| wrong(value, "a date in the years 0 to 9999"))?;
     Ok(match value {
         Value::DateTime(d) if *d == rounded => Cow::Borrowed(value),
         _ => Cow::Owned(Value::DateTime(rounded)),
@@ -440,7 +494,10 @@ fn round(given: DateTime, digits: u8) -> Result<DateTime, jiff::Error> {
 fn time(value: &Value, digits: u8) -> Result<Cow<'_, Value>> {
     let t = match value {
         Value::Time(t) => *t,
-        Value::Text(s) => s.trim().parse::<Time>().map_err(|_| wrong(value, "a time of day (HH:MM:SS)"))?,
+        Value::Text(s) => s
+            .trim()
+            .parse::<Time>()
+            .map_err(|_| wrong(value, "a time of day (HH:MM:SS)"))?,
         _ => return Err(wrong(value, "a time of day")),
     };
     // Rounded as a date-time, so that rounding up past midnight is noticed.
@@ -459,9 +516,14 @@ pub fn parse_datetime(s: &str) -> Option<DateTime> {
         return None;
     }
     if s.len() == 10 {
-        return s.parse::<Date>().ok().map(|d| d.to_datetime(Time::midnight()));
+        return s
+            .parse::<Date>()
+            .ok()
+            .map(|d| d.to_datetime(Time::midnight()));
     }
-    let zoned = s.get(10..).is_some_and(|rest| rest.contains(['Z', 'z', '+', '-']));
+    let zoned = s
+        .get(10..)
+        .is_some_and(|rest| rest.contains(['Z', 'z', '+', '-']));
     if zoned {
         let stamp: jiff::Timestamp = s.parse().ok()?;
         return Some(jiff::tz::Offset::UTC.to_datetime(stamp));
@@ -495,20 +557,31 @@ fn to_json(value: &Value, depth: usize) -> Result<serde_json::Value> {
         },
         Value::Text(s) => J::String(s.clone()),
         Value::Json(j) => j.parse().map_err(|e| e.with_kind(ErrorKind::Data))?,
-        Value::List(items) | Value::Tuple(items) => {
-            J::Array(items.iter().map(|v| to_json(v, depth + 1)).collect::<Result<_>>()?)
-        }
+        Value::List(items) | Value::Tuple(items) => J::Array(
+            items
+                .iter()
+                .map(|v| to_json(v, depth + 1))
+                .collect::<Result<_>>()?,
+        ),
         Value::Map(entries) => {
             let mut map = serde_json::Map::new();
             for (key, item) in entries {
                 let Value::Text(key) = key else {
-                    return Err(data(format!("a JSON object needs text keys, not {}", key.type_name())));
+                    return Err(data(format!(
+                        "a JSON object needs text keys, not {}",
+                        key.type_name()
+                    )));
                 };
                 map.insert(key.clone(), to_json(item, depth + 1)?);
             }
             J::Object(map)
         }
-        other => return Err(data(format!("a value of type {} cannot be written as JSON", other.type_name()))),
+        other => {
+            return Err(data(format!(
+                "a value of type {} cannot be written as JSON",
+                other.type_name()
+            )));
+        }
     })
 }
 
@@ -526,7 +599,10 @@ fn uuid(value: &Value) -> Result<Cow<'_, Value>> {
 fn bytes(value: &Value) -> Result<Cow<'_, Value>> {
     match value {
         Value::Bytes(_) => Ok(Cow::Borrowed(value)),
-        _ => Err(wrong(value, "bytes").hint("Declare the attribute as `<blob>` to store other objects.")),
+        _ => {
+            Err(wrong(value, "bytes")
+                .hint("Declare the attribute as `<blob>` to store other objects."))
+        }
     }
 }
 
@@ -582,13 +658,37 @@ mod tests {
     #[test]
     fn decimals_are_canonical_text_rounded_half_away_from_zero() {
         let cases = [
-            ("0", "0.00"), ("-0", "0.00"), ("007.5", "7.50"), ("1e2", "100.00"), ("2.345", "2.35"), ("-2.345", "-2.35"),
-            ("9.994", "9.99"), ("0.005", "0.01"), (".5", "0.50"), ("-0.004", "0.00"), ("1E-400", "0.00"), ("99999.994", "99999.99"),
+            ("0", "0.00"),
+            ("-0", "0.00"),
+            ("007.5", "7.50"),
+            ("1e2", "100.00"),
+            ("2.345", "2.35"),
+            ("-2.345", "-2.35"),
+            ("9.994", "9.99"),
+            ("0.005", "0.01"),
+            (".5", "0.50"),
+            ("-0.004", "0.00"),
+            ("1E-400", "0.00"),
+            ("99999.994", "99999.99"),
         ];
         for (given, expected) in cases {
-            assert_eq!(canonical_decimal(given, 7, 2).unwrap().0, expected, "{given}");
+            assert_eq!(
+                canonical_decimal(given, 7, 2).unwrap().0,
+                expected,
+                "{given}"
+            );
         }
-        for bad in ["99999.995", "1e5", "1e999999999", "", "-", ".", "1.2.3", "abc", "0x1"] {
+        for bad in [
+            "99999.995",
+            "1e5",
+            "1e999999999",
+            "",
+            "-",
+            ".",
+            "1.2.3",
+            "abc",
+            "0x1",
+        ] {
             assert!(canonical_decimal(bad, 7, 2).is_none(), "{bad}");
         }
     }
@@ -598,15 +698,29 @@ mod tests {
         assert!(matches!(core(CoreType::Int8, 127), Ok(Value::Int(127))));
         assert!(matches!(core(CoreType::Int32, "12"), Ok(Value::Int(12))));
         assert!(matches!(core(CoreType::Int32, 3.0), Ok(Value::Int(3))));
-        for bad in [Value::from(128), Value::from(2.7), Value::from("x"), Value::from(1e300), Value::BigInt(vec![0; 9])] {
-            assert_eq!(core(CoreType::Int8, bad).unwrap_err().kind(), ErrorKind::Data);
+        for bad in [
+            Value::from(128),
+            Value::from(2.7),
+            Value::from("x"),
+            Value::from(1e300),
+            Value::BigInt(vec![0; 9]),
+        ] {
+            assert_eq!(
+                core(CoreType::Int8, bad).unwrap_err().kind(),
+                ErrorKind::Data
+            );
         }
     }
 
     #[test]
     fn lengths_count_characters_and_enums_are_exact() {
         assert!(core(CoreType::Varchar(3), "äöü").is_ok());
-        assert!(core(CoreType::Varchar(3), "abcd").unwrap_err().message().contains("4 characters"));
+        assert!(
+            core(CoreType::Varchar(3), "abcd")
+                .unwrap_err()
+                .message()
+                .contains("4 characters")
+        );
         assert!(matches!(core(CoreType::Char(3), "ab ").unwrap(), Value::Text(s) if s == "ab"));
         let sexes = CoreType::Enum(vec!["M".into(), "F".into()]);
         assert!(core(sexes.clone(), "M").is_ok());
@@ -617,11 +731,19 @@ mod tests {
     #[test]
     fn times_are_rounded_to_the_declared_digits() {
         let given = "2024-12-31 23:59:59.9996";
-        let Value::DateTime(d) = core(CoreType::DateTime(Some(3)), given).unwrap() else { panic!() };
+        let Value::DateTime(d) = core(CoreType::DateTime(Some(3)), given).unwrap() else {
+            panic!()
+        };
         assert_eq!(datetime_text(d, Some(3)), "2025-01-01 00:00:00.000");
-        let Value::DateTime(d) = core(CoreType::DateTime(None), given).unwrap() else { panic!() };
+        let Value::DateTime(d) = core(CoreType::DateTime(None), given).unwrap() else {
+            panic!()
+        };
         assert_eq!(datetime_text(d, None), "2024-12-31 23:59:59.999600");
-        let Value::DateTime(d) = core(CoreType::DateTime(None), "2024-05-01T10:00:00+02:00").unwrap() else { panic!() };
+        let Value::DateTime(d) =
+            core(CoreType::DateTime(None), "2024-05-01T10:00:00+02:00").unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(datetime_text(d, None), "2024-05-01 08:00:00");
         assert!(core(CoreType::Date, "2024-02-31").is_err());
         assert!(core(CoreType::Date, "2024-02-29 12:00:00").is_err());
@@ -631,8 +753,20 @@ mod tests {
     fn missing_numbers_become_null() {
         assert!(core(CoreType::Float64, f64::NAN).unwrap().is_null());
         assert!(core(CoreType::Varchar(4), f64::NAN).unwrap().is_null());
-        assert!(core(CoreType::Decimal { precision: 5, scale: 1 }, Value::Decimal("NaN".into())).unwrap().is_null());
-        assert!(matches!(core(CoreType::Float64, f64::INFINITY).unwrap(), Value::Float(f) if f.is_infinite()));
+        assert!(
+            core(
+                CoreType::Decimal {
+                    precision: 5,
+                    scale: 1
+                },
+                Value::Decimal("NaN".into())
+            )
+            .unwrap()
+            .is_null()
+        );
+        assert!(
+            matches!(core(CoreType::Float64, f64::INFINITY).unwrap(), Value::Float(f) if f.is_infinite())
+        );
     }
 
     proptest! {

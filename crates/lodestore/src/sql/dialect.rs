@@ -111,7 +111,9 @@ pub trait Dialect: Send + Sync {
         match self.kind() {
             BackendKind::Sqlite => format!("(json({left})=json({right}))"),
             BackendKind::Postgres => format!("(({left})::jsonb=({right})::jsonb)"),
-            BackendKind::MySql => format!("(JSON_CONTAINS({left}, {right}) AND JSON_CONTAINS({right}, {left}))"),
+            BackendKind::MySql => {
+                format!("(JSON_CONTAINS({left}, {right}) AND JSON_CONTAINS({right}, {left}))")
+            }
         }
     }
     /// Many rows of stored values as one parameter, for what follows `(a, b) IN `: the text, in which `placeholder`

@@ -12,7 +12,9 @@ pub mod sqlite;
 
 pub use backend::{Backend, BatchStream, Conflict, Insert, OutputColumn, Statement};
 pub use catalog::{CatalogColumn, CatalogForeignKey, CatalogIndex, CatalogTable};
-pub use dialect::{BackendKind, ColumnSpec, Dialect, ForeignKeySpec, IndexSpec, JsonStep, TableSpec};
+pub use dialect::{
+    BackendKind, ColumnSpec, Dialect, ForeignKeySpec, IndexSpec, JsonStep, TableSpec,
+};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +25,25 @@ use crate::error::{Error, Result};
 /// Opens the database that the configuration names. Errors as the implementation's `open` says; databases other than
 /// SQLite are an error of kind [`crate::ErrorKind::Unsupported`] in this version.
 pub fn connect(config: &Config) -> Result<Arc<dyn Backend>> {
-    let backend = config.get_str("database.backend").unwrap_or_else(|| "sqlite".to_owned());
+    let backend = config
+        .get_str("database.backend")
+        .unwrap_or_else(|| "sqlite".to_owned());
     if backend != "sqlite" {
-        return Err(Error::unsupported(format!("{backend} databases are not available in this version"))
-            .hint("Set `database.backend` to \"sqlite\", or unset `database.host` and `database.user`."));
+        return Err(Error::unsupported(format!(
+            "{backend} databases are not available in this version"
+        ))
+        .hint(
+            "Set `database.backend` to \"sqlite\", or unset `database.host` and `database.user`.",
+        ));
     }
     let mut options = sqlite::SqliteOptions::default();
     if let Some(seconds) = config.get_f64("lode.busy_timeout") {
-        options.busy_timeout = Duration::try_from_secs_f64(seconds)
-            .map_err(|_| Error::new(crate::ErrorKind::Config, format!("lode.busy_timeout cannot be {seconds}")))?;
+        options.busy_timeout = Duration::try_from_secs_f64(seconds).map_err(|_| {
+            Error::new(
+                crate::ErrorKind::Config,
+                format!("lode.busy_timeout cannot be {seconds}"),
+            )
+        })?;
     }
     let path = config.sqlite_file().unwrap_or_else(|| ":memory:".into());
     Ok(Arc::new(sqlite::Sqlite::open(path, options)?))

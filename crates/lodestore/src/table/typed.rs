@@ -257,7 +257,9 @@ impl<'de> Deserializer<'de> for RowDeserializer {
         // A single column that holds a sequence is that sequence, not a sequence of one column.
         let holds_sequence = matches!(
             self.0.0.values().next(),
-            Some(Value::Array(_) | Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::Json(_))
+            Some(
+                Value::Array(_) | Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::Json(_)
+            )
         );
         if self.0.len() == 1 && holds_sequence {
             return self.only()?.deserialize_seq(visitor);

@@ -33,7 +33,8 @@ impl Json {
 
     /// The parsed document.
     pub fn parse(&self) -> Result<serde_json::Value> {
-        serde_json::from_str(&self.0).map_err(|e| Error::new(ErrorKind::Value, format!("not valid JSON: {e}")))
+        serde_json::from_str(&self.0)
+            .map_err(|e| Error::new(ErrorKind::Value, format!("not valid JSON: {e}")))
     }
 }
 
@@ -124,6 +125,9 @@ mod tests {
     #[test]
     fn text_is_spelled_as_python_does() {
         let value = serde_json::json!({"a": [1, 2.5, null], "é\u{1F600}": "x\ny"});
-        assert_eq!(Json::from(&value).as_str(), r#"{"a": [1, 2.5, null], "\u00e9\ud83d\ude00": "x\ny"}"#);
+        assert_eq!(
+            Json::from(&value).as_str(),
+            r#"{"a": [1, 2.5, null], "\u00e9\ud83d\ude00": "x\ny"}"#
+        );
     }
 }

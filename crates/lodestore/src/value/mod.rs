@@ -176,14 +176,20 @@ impl Value {
     /// the same if they are one object.
     pub fn same(&self, other: &Value) -> bool {
         use Value as V;
-        let all = |a: &[Value], b: &[Value]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b));
+        let all = |a: &[Value], b: &[Value]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
+        };
         match (self, other) {
             (V::Null, V::Null) => true,
             (V::Bool(a), V::Bool(b)) => a == b,
             (V::Int(a), V::Int(b)) => a == b,
-            (V::BigInt(_) | V::Int(_), V::BigInt(_) | V::Int(_)) => self.int_bytes() == other.int_bytes(),
+            (V::BigInt(_) | V::Int(_), V::BigInt(_) | V::Int(_)) => {
+                self.int_bytes() == other.int_bytes()
+            }
             (V::Float(a), V::Float(b)) => a.to_bits() == b.to_bits(),
-            (V::Complex(a, b), V::Complex(c, d)) => a.to_bits() == c.to_bits() && b.to_bits() == d.to_bits(),
+            (V::Complex(a, b), V::Complex(c, d)) => {
+                a.to_bits() == c.to_bits() && b.to_bits() == d.to_bits()
+            }
             (V::Text(a), V::Text(b)) | (V::Decimal(a), V::Decimal(b)) => a == b,
             (V::Bytes(a), V::Bytes(b)) => a == b,
             (V::Date(a), V::Date(b)) => a == b,
@@ -192,13 +198,32 @@ impl Value {
             (V::Uuid(a), V::Uuid(b)) => a == b,
             (V::Json(a), V::Json(b)) => a == b,
             (V::Array(a), V::Array(b)) => a.same(b),
-            (V::Records { shape: s, fields: f }, V::Records { shape: t, fields: g }) => {
-                s == t && f.len() == g.len() && f.iter().zip(g).all(|((n, v), (m, w))| n == m && v.same(w))
+            (
+                V::Records {
+                    shape: s,
+                    fields: f,
+                },
+                V::Records {
+                    shape: t,
+                    fields: g,
+                },
+            ) => {
+                s == t
+                    && f.len() == g.len()
+                    && f.iter().zip(g).all(|((n, v), (m, w))| n == m && v.same(w))
             }
             (V::Cell { shape: s, items: a }, V::Cell { shape: t, items: b }) => s == t && all(a, b),
             (
-                V::Struct { shape: s, names: n, elements: a },
-                V::Struct { shape: t, names: m, elements: b },
+                V::Struct {
+                    shape: s,
+                    names: n,
+                    elements: a,
+                },
+                V::Struct {
+                    shape: t,
+                    names: m,
+                    elements: b,
+                },
             ) => s == t && n == m && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| all(a, b)),
             (V::Sparse(a), V::Sparse(b)) => {
                 (a.rows, a.cols) == (b.rows, b.cols)
@@ -219,7 +244,10 @@ impl Value {
                     })
             }
             (V::Map(a), V::Map(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|((k, v), (l, w))| k.same(l) && v.same(w))
+                a.len() == b.len()
+                    && a.iter()
+                        .zip(b)
+                        .all(|((k, v), (l, w))| k.same(l) && v.same(w))
             }
             (V::Path(a), V::Path(b)) => a == b,
             (V::Foreign(a), V::Foreign(b)) => Arc::ptr_eq(a, b),
@@ -276,7 +304,11 @@ impl Value {
 
 /// Drops the high bytes of a little-endian two's complement that say no more than the sign below them.
 fn trim_int(bytes: &[u8]) -> &[u8] {
-    let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+    let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) {
+        0xff
+    } else {
+        0
+    };
     let mut len = bytes.len();
     while len > 1 && bytes[len - 1] == fill && (bytes[len - 2] ^ fill) & 0x80 == 0 {
         len -= 1;

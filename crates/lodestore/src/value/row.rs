@@ -45,7 +45,10 @@ impl Row {
 
 impl<K: Into<Arc<str>>, V: Into<Value>> FromIterator<(K, V)> for Row {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(iter: I) -> Self {
-        Row(iter.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+        Row(iter
+            .into_iter()
+            .map(|(k, v)| (k.into(), v.into()))
+            .collect())
     }
 }
 

@@ -28,31 +28,57 @@ fn ready() -> (Lab, Table, Table, Table) {
 fn refused(lab: &Lab, table: &Table, row: Row) -> Error {
     let before = (table.count().unwrap(), lab.files());
     let error = table.insert1(row).unwrap_err();
-    assert_eq!((table.count().unwrap(), lab.files()), before, "something was written: {error}");
+    assert_eq!(
+        (table.count().unwrap(), lab.files()),
+        before,
+        "something was written: {error}"
+    );
     let place = error.place();
-    assert_eq!((place.schema.as_deref(), place.table.as_deref()), (Some("lab"), Some(&*table.name().name)), "{error}");
+    assert_eq!(
+        (place.schema.as_deref(), place.table.as_deref()),
+        (Some("lab"), Some(&*table.name().name)),
+        "{error}"
+    );
     error
 }
 
 #[test]
 fn an_unknown_name_in_any_row_is_refused_with_the_nearest() {
     let (_, subject, _, _) = ready();
-    let given = [row! { subject_id: 5, name: "a" }, row! { subject_id: 6, name: "b", wieght: 1.0 }];
-    let error = subject.insert(given.clone(), &InsertOptions::default()).unwrap_err();
-    assert_eq!((error.kind(), error.place().row), (ErrorKind::UnknownKey, Some(1)));
+    let given = [
+        row! { subject_id: 5, name: "a" },
+        row! { subject_id: 6, name: "b", wieght: 1.0 },
+    ];
+    let error = subject
+        .insert(given.clone(), &InsertOptions::default())
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.place().row),
+        (ErrorKind::UnknownKey, Some(1))
+    );
     insta::assert_snapshot!(error, @r"
     there is no attribute `wieght` (table lab.subject, row 1)
     Did you mean `weight`?
     ");
-    let ignore = InsertOptions { ignore_extra_fields: true, ..InsertOptions::default() };
+    let ignore = InsertOptions {
+        ignore_extra_fields: true,
+        ..InsertOptions::default()
+    };
     assert_eq!(subject.insert(given, &ignore).unwrap(), 2);
 }
 
 #[test]
 fn a_missing_key_or_required_attribute_is_named_before_any_upload() {
     let (lab, subject, _, scan) = ready();
-    let error = refused(&lab, &scan, row! { subject_id: 1, session: 1, trace: array(&[1.0]) });
-    assert_eq!((error.kind(), error.place().attribute.as_deref()), (ErrorKind::MissingAttribute, Some("scan")));
+    let error = refused(
+        &lab,
+        &scan,
+        row! { subject_id: 1, session: 1, trace: array(&[1.0]) },
+    );
+    assert_eq!(
+        (error.kind(), error.place().attribute.as_deref()),
+        (ErrorKind::MissingAttribute, Some("scan"))
+    );
     let error = refused(&lab, &subject, row! { subject_id: 3 });
     insta::assert_snapshot!(error, @"attribute `name` is missing: it has no default (table lab.subject, row 0)");
     let error = refused(&lab, &subject, row! { subject_id: 3, name: Value::Null });
@@ -62,9 +88,17 @@ fn a_missing_key_or_required_attribute_is_named_before_any_upload() {
 #[test]
 fn rows_of_another_shape_are_refused() {
     let (_, subject, _, _) = ready();
-    let given = [row! { subject_id: 5, name: "a", weight: 1.0 }, row! { subject_id: 6, name: "b" }];
-    let error = subject.insert(given, &InsertOptions::default()).unwrap_err();
-    assert_eq!((error.kind(), error.place().row), (ErrorKind::Invalid, Some(1)));
+    let given = [
+        row! { subject_id: 5, name: "a", weight: 1.0 },
+        row! { subject_id: 6, name: "b" },
+    ];
+    let error = subject
+        .insert(given, &InsertOptions::default())
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.place().row),
+        (ErrorKind::Invalid, Some(1))
+    );
     assert!(error.to_string().contains("it lacks weight"), "{error}");
 }
 
@@ -72,14 +106,38 @@ fn rows_of_another_shape_are_refused() {
 fn a_value_of_the_wrong_type_or_range_names_attribute_key_and_row() {
     let (lab, subject, session, _) = ready();
     for (table, row, attribute) in [
-        (&subject, row! { subject_id: "seven", name: "a" }, "subject_id"),
-        (&subject, row! { subject_id: 5_000_000_000i64, name: "a" }, "subject_id"),
-        (&subject, row! { subject_id: 5, name: "a name that is much too long" }, "name"),
-        (&subject, row! { subject_id: 5, name: "a", weight: "heavy" }, "weight"),
-        (&session, row! { subject_id: 1, session: 100_000 }, "session"),
+        (
+            &subject,
+            row! { subject_id: "seven", name: "a" },
+            "subject_id",
+        ),
+        (
+            &subject,
+            row! { subject_id: 5_000_000_000i64, name: "a" },
+            "subject_id",
+        ),
+        (
+            &subject,
+            row! { subject_id: 5, name: "a name that is much too long" },
+            "name",
+        ),
+        (
+            &subject,
+            row! { subject_id: 5, name: "a", weight: "heavy" },
+            "weight",
+        ),
+        (
+            &session,
+            row! { subject_id: 1, session: 100_000 },
+            "session",
+        ),
     ] {
         let error = refused(&lab, table, row);
-        assert_eq!((error.kind(), error.place().attribute.as_deref()), (ErrorKind::Data, Some(attribute)), "{error}");
+        assert_eq!(
+            (error.kind(), error.place().attribute.as_deref()),
+            (ErrorKind::Data, Some(attribute)),
+            "{error}"
+        );
         assert_eq!(error.place().row, Some(0));
     }
 }
@@ -88,10 +146,26 @@ fn a_value_of_the_wrong_type_or_range_names_attribute_key_and_row() {
 fn an_object_array_is_no_npy() {
     let (lab, _, _, scan) = ready();
     let objects = Array::objects(vec![2], vec![Value::from(1), Value::from("a")]).unwrap();
-    let error = refused(&lab, &scan, row! { subject_id: 1, session: 1, scan: 1, frames: objects });
-    assert_eq!(error.place().attribute.as_deref(), Some("frames"), "{error}");
-    let error = refused(&lab, &scan, row! { subject_id: 1, session: 1, scan: 1, frames: "text" });
-    assert_eq!(error.place().attribute.as_deref(), Some("frames"), "{error}");
+    let error = refused(
+        &lab,
+        &scan,
+        row! { subject_id: 1, session: 1, scan: 1, frames: objects },
+    );
+    assert_eq!(
+        error.place().attribute.as_deref(),
+        Some("frames"),
+        "{error}"
+    );
+    let error = refused(
+        &lab,
+        &scan,
+        row! { subject_id: 1, session: 1, scan: 1, frames: "text" },
+    );
+    assert_eq!(
+        error.place().attribute.as_deref(),
+        Some("frames"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -106,24 +180,46 @@ fn a_duplicate_row_is_found_before_its_object_is_written() {
     ");
     assert_eq!(error.kind(), ErrorKind::Duplicate);
     let error = scan
-        .insert([row! { subject_id: 1, session: 1, scan: 5, frames: array(&[1.0]) }, row! { subject_id: 1, session: 1, scan: 5, frames: array(&[1.0]) }], &InsertOptions::default())
+        .insert(
+            [
+                row! { subject_id: 1, session: 1, scan: 5, frames: array(&[1.0]) },
+                row! { subject_id: 1, session: 1, scan: 5, frames: array(&[1.0]) },
+            ],
+            &InsertOptions::default(),
+        )
         .unwrap_err();
-    assert_eq!((error.kind(), error.place().row, lab.files().len()), (ErrorKind::Duplicate, Some(1), 1));
+    assert_eq!(
+        (error.kind(), error.place().row, lab.files().len()),
+        (ErrorKind::Duplicate, Some(1), 1)
+    );
 }
 
 #[test]
 fn a_missing_parent_is_named_before_any_upload() {
     let (lab, _, session, scan) = ready();
-    let error = refused(&lab, &scan, row! { subject_id: 1, session: 8, scan: 1, trace: array(&[1.0]) });
+    let error = refused(
+        &lab,
+        &scan,
+        row! { subject_id: 1, session: 8, scan: 1, trace: array(&[1.0]) },
+    );
     assert_eq!(error.kind(), ErrorKind::Integrity);
     insta::assert_snapshot!(error, @r"
     there is no row in lab.session with subject_id=1, session=8 (table lab.scan, key subject_id=1, session=8, scan=1, row 0)
     Insert it into lab.session first.
     ");
     // Without objects the database finds it, and the row is told all the same.
-    let given = [row! { subject_id: 1, session: 2 }, row! { subject_id: 9, session: 1 }];
-    let error = session.insert(given, &InsertOptions::default()).unwrap_err();
-    assert_eq!((error.kind(), error.place().row), (ErrorKind::Integrity, Some(1)), "{error}");
+    let given = [
+        row! { subject_id: 1, session: 2 },
+        row! { subject_id: 9, session: 1 },
+    ];
+    let error = session
+        .insert(given, &InsertOptions::default())
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.place().row),
+        (ErrorKind::Integrity, Some(1)),
+        "{error}"
+    );
 }
 
 #[test]
@@ -132,27 +228,49 @@ fn computed_tables_take_rows_from_their_make_only() {
     let table = lab.declare("Stat", Tier::Computed, "-> Session\n---\nx : float64");
     let one = || row! { subject_id: 1, session: 1, x: 1.0 };
     assert_eq!(refused(&lab, &table, one()).kind(), ErrorKind::Invalid);
-    let allow = InsertOptions { allow_direct_insert: true, ..InsertOptions::default() };
+    let allow = InsertOptions {
+        allow_direct_insert: true,
+        ..InsertOptions::default()
+    };
     assert_eq!(table.insert([one()], &allow).unwrap(), 1);
 }
 
 #[test]
 fn a_missing_object_is_named_when_fetched_and_others_are_not_harmed() {
     let (lab, _, _, scan) = ready();
-    scan.insert(rows(3, |i| row! { subject_id: 1, session: 1, scan: i, trace: array(&[i as f64; 50]) }), &InsertOptions::default()).unwrap();
+    scan.insert(
+        rows(
+            3,
+            |i| row! { subject_id: 1, session: 1, scan: i, trace: array(&[i as f64; 50]) },
+        ),
+        &InsertOptions::default(),
+    )
+    .unwrap();
     std::fs::remove_file(lab.store().join(&lab.files()[0])).unwrap();
     let error = scan.batch(&Default::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MissingObject);
     assert_eq!(error.place().attribute.as_deref(), Some("trace"), "{error}");
-    assert!(error.place().key.as_deref().is_some_and(|k| k.contains("scan=")), "{error}");
+    assert!(
+        error
+            .place()
+            .key
+            .as_deref()
+            .is_some_and(|k| k.contains("scan=")),
+        "{error}"
+    );
     assert_eq!(column(&scan, "scan").len(), 3);
 }
 
 #[test]
 fn foreign_bytes_in_a_blob_are_an_error_and_no_panic() {
     let (lab, _, _, scan) = ready();
-    scan.insert1(row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0; 50]) }).unwrap();
-    std::fs::write(lab.store().join(&lab.files()[0]), b"something else entirely").unwrap();
+    scan.insert1(row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0; 50]) })
+        .unwrap();
+    std::fs::write(
+        lab.store().join(&lab.files()[0]),
+        b"something else entirely",
+    )
+    .unwrap();
     let error = scan.batch(&Default::default()).unwrap_err();
     assert_eq!(error.place().attribute.as_deref(), Some("trace"), "{error}");
 }
@@ -160,13 +278,16 @@ fn foreign_bytes_in_a_blob_are_an_error_and_no_panic() {
 #[test]
 fn a_truncated_npy_is_an_error_when_loaded() {
     let (lab, _, _, scan) = ready();
-    scan.insert1(row! { subject_id: 1, session: 1, scan: 1, frames: array(&[1.0; 50]) }).unwrap();
+    scan.insert1(row! { subject_id: 1, session: 1, scan: 1, frames: array(&[1.0; 50]) })
+        .unwrap();
     let path = lab.store().join(&lab.files()[0]);
     let content = std::fs::read(&path).unwrap();
     std::fs::write(&path, &content[..content.len() - 9]).unwrap();
     // The reference itself is lazy; loading it is what fails.
     let frames = column(&scan, "frames").remove(0);
-    let npy = frames.foreign::<lodestore::codec::NpyRef>().expect("a lazy reference");
+    let npy = frames
+        .foreign::<lodestore::codec::NpyRef>()
+        .expect("a lazy reference");
     assert!(npy.load().is_err());
 }
 
@@ -174,7 +295,9 @@ fn with_store(dir: &std::path::Path, wrap: impl Fn(Arc<dyn Store>) -> Arc<dyn St
     let location = dir.join("objects");
     std::fs::create_dir_all(&location).unwrap();
     let config = Config::defaults(dir);
-    config.set_url(&format!("sqlite://{}", dir.join("lab.db").display())).unwrap();
+    config
+        .set_url(&format!("sqlite://{}", dir.join("lab.db").display()))
+        .unwrap();
     let backend = lodestore::sql::connect(&config).unwrap();
     let spec = StoreSpec::file("local", location.to_str().unwrap());
     let store: Arc<dyn Store> = Arc::new(FileStore::open(spec, StoreOptions::default()).unwrap());
@@ -184,19 +307,42 @@ fn with_store(dir: &std::path::Path, wrap: impl Fn(Arc<dyn Store>) -> Arc<dyn St
 
 fn files_in(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let all = super::support::walk(&dir.join("objects"));
-    all.into_iter().filter(|p| !p.to_str().unwrap().contains("_lode")).collect()
+    all.into_iter()
+        .filter(|p| !p.to_str().unwrap().contains("_lode"))
+        .collect()
 }
 
 #[test]
 fn a_full_disk_in_the_middle_of_a_batch_leaves_no_row_and_no_object() {
     let dir = tempfile::tempdir().unwrap();
-    let lode = with_store(dir.path(), |store| Arc::new(FaultStore::new(store, Fault::Full, 7)));
+    let lode = with_store(dir.path(), |store| {
+        Arc::new(FaultStore::new(store, Fault::Full, 7))
+    });
     lode.create_schema("lab").unwrap();
-    let table = super::support::declare(&lode, "lab", "Data", Tier::Manual, None, "id : int32\n---\nx : <blob@>\ny : <npy@>");
-    let many = || rows(20, |i| row! { id: i, x: array(&[i as f64; 50]), y: array(&[i as f64]) });
+    let table = super::support::declare(
+        &lode,
+        "lab",
+        "Data",
+        Tier::Manual,
+        None,
+        "id : int32\n---\nx : <blob@>\ny : <npy@>",
+    );
+    let many = || {
+        rows(
+            20,
+            |i| row! { id: i, x: array(&[i as f64; 50]), y: array(&[i as f64]) },
+        )
+    };
     let error = table.insert(many(), &InsertOptions::default()).unwrap_err();
-    assert_eq!((error.kind(), error.place().table.as_deref()), (ErrorKind::Store, Some("data")), "{error}");
-    assert!(error.place().row.is_some() && error.place().key.is_some(), "{error}");
+    assert_eq!(
+        (error.kind(), error.place().table.as_deref()),
+        (ErrorKind::Store, Some("data")),
+        "{error}"
+    );
+    assert!(
+        error.place().row.is_some() && error.place().key.is_some(),
+        "{error}"
+    );
     assert_eq!((table.count().unwrap(), files_in(dir.path())), (0, vec![]));
     // The disk has room again.
     assert_eq!(table.insert(many(), &InsertOptions::default()).unwrap(), 20);
@@ -216,14 +362,20 @@ fn a_read_only_store_is_an_error_that_names_it() {
         return;
     }
     let error = result.unwrap_err();
-    assert_eq!((error.kind(), scan.count().unwrap()), (ErrorKind::Store, 0), "{error}");
+    assert_eq!(
+        (error.kind(), scan.count().unwrap()),
+        (ErrorKind::Store, 0),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_store_that_cannot_be_a_directory_is_an_error_that_names_it() {
     let (lab, _, _, scan) = ready();
     std::fs::write(lab.store(), b"a file, where the directory should be").unwrap();
-    let error = scan.insert1(row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0]) }).unwrap_err();
+    let error = scan
+        .insert1(row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0]) })
+        .unwrap_err();
     assert_eq!(scan.count().unwrap(), 0);
     assert!(error.to_string().contains("lab.db.objects"), "{error}");
 }
@@ -231,10 +383,16 @@ fn a_store_that_cannot_be_a_directory_is_an_error_that_names_it() {
 #[test]
 fn a_database_locked_by_another_connection_is_a_lock_error_and_leaves_no_object() {
     let (lab, _, _, scan) = ready();
-    lab.lode.config().set("lode.busy_timeout", serde_json::json!(0.2)).ok();
+    lab.lode
+        .config()
+        .set("lode.busy_timeout", serde_json::json!(0.2))
+        .ok();
     // Another process, as far as the database can tell.
     let other = rusqlite::Connection::open(lab.dir.path().join("lab.db")).unwrap();
-    lab.lode.backend().execute(&lodestore::sql::Statement::new("PRAGMA busy_timeout = 200")).ok();
+    lab.lode
+        .backend()
+        .execute(&lodestore::sql::Statement::new("PRAGMA busy_timeout = 200"))
+        .ok();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = scan.insert1(row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0]), frames: array(&[1.0]) }).unwrap_err();
     other.execute_batch("ROLLBACK").unwrap();
@@ -257,12 +415,30 @@ fn validate_tells_every_finding_and_writes_nothing() {
     ];
     let validation = subject.validate(given, false).unwrap();
     assert!(!validation.is_valid());
-    let found: Vec<(usize, Option<&str>)> =
-        validation.issues.iter().map(|i| (i.row, i.attribute.as_deref())).collect();
+    let found: Vec<(usize, Option<&str>)> = validation
+        .issues
+        .iter()
+        .map(|i| (i.row, i.attribute.as_deref()))
+        .collect();
     assert_eq!(
         found,
-        [(1, Some("subject_id")), (1, Some("name")), (2, None), (3, Some("colour")), (4, None), (4, Some("name"))]
+        [
+            (1, Some("subject_id")),
+            (1, Some("name")),
+            (2, None),
+            (3, Some("colour")),
+            (4, None),
+            (4, Some("name"))
+        ]
     );
-    assert_eq!((validation.rows, subject.count().unwrap(), lab.files().len()), (5, 1, 0));
-    assert!(subject.validate([row! { subject_id: 10, name: "fine" }], false).unwrap().is_valid());
+    assert_eq!(
+        (validation.rows, subject.count().unwrap(), lab.files().len()),
+        (5, 1, 0)
+    );
+    assert!(
+        subject
+            .validate([row! { subject_id: 10, name: "fine" }], false)
+            .unwrap()
+            .is_valid()
+    );
 }

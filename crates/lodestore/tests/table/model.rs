@@ -69,8 +69,17 @@ impl World {
     fn new() -> World {
         let lab = Lab::new();
         let parent = lab.declare("Parent", Tier::Manual, "parent : int16");
-        let data = lab.declare("Data", Tier::Manual, "-> Parent\nid : int16\n---\nblob : <blob@>\nnpy : <npy@>");
-        World { lab, parent, data, model: Model::default() }
+        let data = lab.declare(
+            "Data",
+            Tier::Manual,
+            "-> Parent\nid : int16\n---\nblob : <blob@>\nnpy : <npy@>",
+        );
+        World {
+            lab,
+            parent,
+            data,
+            model: Model::default(),
+        }
     }
 
     /// Applies a step to the engine and to the model; both must agree on whether it works.
@@ -96,11 +105,16 @@ impl World {
                 }
             }
             Step::Insert { rows, mode } => self.insert(rows, *mode),
-            Step::Update { parent, id, content } => {
+            Step::Update {
+                parent,
+                id,
+                content,
+            } => {
                 let row = row! { parent: *parent, id: *id, blob: value(*content) };
                 let found = self.model.rows.contains_key(&(*parent, *id));
                 let result = self.data.update1(row).and_then(|()| {
-                    self.data.update1(row! { parent: *parent, id: *id, npy: value(*content) })
+                    self.data
+                        .update1(row! { parent: *parent, id: *id, npy: value(*content) })
                 });
                 assert_eq!(result.is_ok(), found, "{result:?}");
                 if found {
@@ -108,12 +122,17 @@ impl World {
                 }
             }
             Step::DeleteParent(p) => {
-                (&self.parent & row! { parent: *p }).delete(DeleteOptions::default()).unwrap();
+                (&self.parent & row! { parent: *p })
+                    .delete(DeleteOptions::default())
+                    .unwrap();
                 self.model.parents.retain(|q| q != p);
                 self.model.rows.retain(|(q, _), _| q != p);
             }
             Step::DeleteRow { parent, id } => {
-                let n = (&self.data & row! { parent: *parent, id: *id }).delete(DeleteOptions::default()).unwrap().deleted;
+                let n = (&self.data & row! { parent: *parent, id: *id })
+                    .delete(DeleteOptions::default())
+                    .unwrap()
+                    .deleted;
                 assert_eq!(n == 1, self.model.rows.remove(&(*parent, *id)).is_some());
             }
             Step::Collect => {
@@ -124,9 +143,15 @@ impl World {
     }
 
     fn insert(&mut self, rows: &[(u8, u8, u8)], mode: u8) {
-        let options = InsertOptions { skip_duplicates: mode == 1, replace: mode == 2, ..InsertOptions::default() };
+        let options = InsertOptions {
+            skip_duplicates: mode == 1,
+            replace: mode == 2,
+            ..InsertOptions::default()
+        };
         let files = self.lab.files();
-        let result = self.data.insert(rows.iter().copied().map(data_row), &options);
+        let result = self
+            .data
+            .insert(rows.iter().copied().map(data_row), &options);
         let mut next = self.model.rows.clone();
         let mut duplicate = false;
         for (p, id, content) in rows {
@@ -140,7 +165,10 @@ impl World {
         let orphan = rows.iter().any(|(p, _, _)| !self.model.parents.contains(p));
         if duplicate || orphan {
             let kind = result.unwrap_err().kind();
-            assert!(matches!(kind, ErrorKind::Duplicate | ErrorKind::Integrity), "{kind:?}");
+            assert!(
+                matches!(kind, ErrorKind::Duplicate | ErrorKind::Integrity),
+                "{kind:?}"
+            );
             assert_eq!(self.lab.files(), files, "a failed insert left objects");
         } else {
             result.unwrap();
@@ -153,15 +181,29 @@ impl World {
         let batch = self.data.batch(&Default::default()).unwrap();
         let mut found = BTreeMap::new();
         for row in batch.iter_rows() {
-            let (Some(Value::Int(p)), Some(Value::Int(id))) = (row.get("parent"), row.get("id")) else { panic!("{row:?}") };
-            let Some(Value::Array(blob)) = row.get("blob") else { panic!("{row:?}") };
-            let npy = row.get("npy").unwrap().foreign::<lodestore::codec::NpyRef>().unwrap().load().unwrap();
+            let (Some(Value::Int(p)), Some(Value::Int(id))) = (row.get("parent"), row.get("id"))
+            else {
+                panic!("{row:?}")
+            };
+            let Some(Value::Array(blob)) = row.get("blob") else {
+                panic!("{row:?}")
+            };
+            let npy = row
+                .get("npy")
+                .unwrap()
+                .foreign::<lodestore::codec::NpyRef>()
+                .unwrap()
+                .load()
+                .unwrap();
             let number = |a: &Array| a.to_ndarray::<f64>().unwrap()[0] as u8;
             assert_eq!(number(blob), number(&npy));
             found.insert((*p as u8, *id as u8), number(blob));
         }
         assert_eq!(found, self.model.rows);
-        assert_eq!(self.parent.count().unwrap(), self.model.parents.len() as u64);
+        assert_eq!(
+            self.parent.count().unwrap(),
+            self.model.parents.len() as u64
+        );
     }
 
     /// After a collection: one hash object per distinct content, one npy per row, nothing else, and no record left.
@@ -169,8 +211,19 @@ impl World {
         let contents: std::collections::BTreeSet<u8> = self.model.rows.values().copied().collect();
         let files = self.lab.files();
         let hashes = files.iter().filter(|f| f.starts_with("_hash/")).count();
-        assert_eq!((hashes, files.len() - hashes), (contents.len(), self.model.rows.len()), "{files:?}");
-        let left = self.lab.lode.backend().query_any(&lodestore::sql::Statement::new("SELECT count(*) FROM \"lab.~lode_dropped\"")).unwrap();
+        assert_eq!(
+            (hashes, files.len() - hashes),
+            (contents.len(), self.model.rows.len()),
+            "{files:?}"
+        );
+        let left = self
+            .lab
+            .lode
+            .backend()
+            .query_any(&lodestore::sql::Statement::new(
+                "SELECT count(*) FROM \"lab.~lode_dropped\"",
+            ))
+            .unwrap();
         assert!(matches!(left.value(0, 0), Value::Int(0)), "{left:?}");
     }
 }

@@ -53,12 +53,23 @@ impl Lab {
 
     /// Declares a part.
     pub fn part(&self, master: &Table, class: &str, definition: &str) -> Table {
-        declare(&self.lode, "lab", class, Tier::Part, Some(master.name()), definition)
+        declare(
+            &self.lode,
+            "lab",
+            class,
+            Tier::Part,
+            Some(master.name()),
+            definition,
+        )
     }
 
     /// Subject (manual), Session (child), Scan (grandchild with objects).
     pub fn pipeline(&self) -> (Table, Table, Table) {
-        let subject = self.declare("Subject", Tier::Manual, "subject_id : int32\n---\nname : varchar(16)\nweight = null : float64");
+        let subject = self.declare(
+            "Subject",
+            Tier::Manual,
+            "subject_id : int32\n---\nname : varchar(16)\nweight = null : float64",
+        );
         let session = self.declare(
             "Session",
             Tier::Manual,
@@ -75,7 +86,9 @@ impl Lab {
 
 pub fn open(dir: &Path) -> Lode {
     let config = Config::defaults(dir);
-    config.set_url(&format!("sqlite://{}", dir.join("lab.db").display())).unwrap();
+    config
+        .set_url(&format!("sqlite://{}", dir.join("lab.db").display()))
+        .unwrap();
     Lode::connect(config).unwrap()
 }
 
@@ -102,12 +115,20 @@ pub fn declare(
                 let target = line.target.as_ref().expect("a simple target");
                 let table = if target.name == "master" {
                     master_name.clone().expect("a master")
-                } else if target.name.contains('.') && resolver.schema_exists(target.name.split('.').next().unwrap())? {
+                } else if target.name.contains('.')
+                    && resolver.schema_exists(target.name.split('.').next().unwrap())?
+                {
                     resolver.table(&target.name)?.name().clone()
                 } else {
-                    resolver.table(&format!("{own}.{}", target.name))?.name().clone()
+                    resolver
+                        .table(&format!("{own}.{}", target.name))?
+                        .name()
+                        .clone()
                 };
-                Ok(ForeignKeyTarget { table, renames: target.renames.clone() })
+                Ok(ForeignKeyTarget {
+                    table,
+                    renames: target.renames.clone(),
+                })
             },
         })
         .unwrap();
@@ -115,11 +136,17 @@ pub fn declare(
 }
 
 pub fn walk(root: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(root) else {
+        return Vec::new();
+    };
     let mut out = Vec::new();
     for entry in entries {
         let path = entry.unwrap().path();
-        if path.is_dir() { out.extend(walk(&path)) } else { out.push(path) }
+        if path.is_dir() {
+            out.extend(walk(&path))
+        } else {
+            out.push(path)
+        }
     }
     out
 }
@@ -135,7 +162,12 @@ pub fn column(query: &Query, name: &str) -> Vec<Value> {
         order_by: vec!["KEY".into()],
         ..lodestore::table::FetchOptions::columns([name])
     };
-    query.batch(&options).unwrap().column(name).unwrap().values()
+    query
+        .batch(&options)
+        .unwrap()
+        .column(name)
+        .unwrap()
+        .values()
 }
 
 /// The integers of a column.

@@ -39,7 +39,10 @@ pub(super) fn parameter(value: &Value) -> Result<ToSqlOutput<'_>> {
         other => {
             return Err(Error::new(
                 ErrorKind::Type,
-                format!("a value of type {} cannot be a parameter of a statement", other.type_name()),
+                format!(
+                    "a value of type {} cannot be a parameter of a statement",
+                    other.type_name()
+                ),
             ));
         }
     })

@@ -27,8 +27,7 @@ const INDEXES: &str = "SELECT m.name, l.name, l.\"unique\", x.name, x.\"desc\", 
     WHERE m.type = 'table' AND l.origin <> 'pk' AND x.\"key\" = 1 \
     AND substr(m.name, 1, length(?1)) = ?1 ORDER BY m.name, i.rowid, l.name, x.seqno";
 
-const COMMENTS: &str =
-    "SELECT \"table_name\", \"column_name\", \"comment\" FROM \"~comment\" WHERE \"schema_name\" = ?1";
+const COMMENTS: &str = "SELECT \"table_name\", \"column_name\", \"comment\" FROM \"~comment\" WHERE \"schema_name\" = ?1";
 
 pub(super) fn catalog(connection: &Connection, schema: &str) -> Result<Vec<CatalogTable>> {
     read(connection, schema).map_err(|e| errors::map(e, ""))
@@ -74,7 +73,9 @@ fn read(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<CatalogTa
             name,
             database_type: type_.to_lowercase(),
             nullable: !not_null && !numbered,
-            default: default.map(|d| ddl::written_default(&d)).filter(|d| !d.eq_ignore_ascii_case("null")),
+            default: default
+                .map(|d| ddl::written_default(&d))
+                .filter(|d| !d.eq_ignore_ascii_case("null")),
             comment: String::new(),
             auto_increment: numbered,
         });
@@ -116,16 +117,27 @@ fn read(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<CatalogTa
         let name: String = row.get(1)?;
         let (unique, column, descending, sql): (bool, Option<String>, bool, Option<String>) =
             (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-        let name = name.get(prefix.len()..).filter(|_| name.starts_with(&prefix)).unwrap_or(&name).to_owned();
+        let name = name
+            .get(prefix.len()..)
+            .filter(|_| name.starts_with(&prefix))
+            .unwrap_or(&name)
+            .to_owned();
         let indexes = &mut tables[n].indexes;
         if indexes.last().is_none_or(|i| i.name != name) {
-            indexes.push(CatalogIndex { name, unique, terms: Vec::new() });
+            indexes.push(CatalogIndex {
+                name,
+                unique,
+                terms: Vec::new(),
+            });
         }
         if let Some(index) = indexes.last_mut() {
             let term = match column {
                 Some(column) if descending => format!("{column} desc"),
                 Some(column) => column,
-                None => sql.as_deref().and_then(|s| term_of(s, index.terms.len())).unwrap_or_default(),
+                None => sql
+                    .as_deref()
+                    .and_then(|s| term_of(s, index.terms.len()))
+                    .unwrap_or_default(),
             };
             index.terms.push(term);
         }
@@ -134,8 +146,11 @@ fn read(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<CatalogTa
     let mut statement = connection.prepare_cached(COMMENTS)?;
     let mut rows = statement.query([schema])?;
     while let Some(row) = rows.next()? {
-        let (table, column, comment): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let Some(&n) = at.get(&format!("{prefix}{table}")) else { continue };
+        let (table, column, comment): (String, String, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let Some(&n) = at.get(&format!("{prefix}{table}")) else {
+            continue;
+        };
         if column.is_empty() {
             tables[n].comment = comment;
         } else if let Some(column) = tables[n].columns.iter_mut().find(|c| c.name == column) {

@@ -37,7 +37,11 @@ pub struct SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        SqliteOptions { busy_timeout: Duration::from_secs(30), create: true, read_only: false }
+        SqliteOptions {
+            busy_timeout: Duration::from_secs(30),
+            create: true,
+            read_only: false,
+        }
     }
 }
 
@@ -77,7 +81,11 @@ impl Sqlite {
             false => Some(std::path::absolute(path).map_err(|e| Error::io("find", path, e))?),
         };
         let session = Session::open(path.as_deref(), &options)?;
-        Ok(Sqlite { path, options, session: RwLock::new(Arc::new(session)) })
+        Ok(Sqlite {
+            path,
+            options,
+            session: RwLock::new(Arc::new(session)),
+        })
     }
 
     /// The file; none for a database in memory.
@@ -126,13 +134,22 @@ fn closed() -> Error {
 }
 
 fn batch(connection: &Connection, sql: &str) -> Result<()> {
-    connection.execute_batch(sql).map_err(|e| errors::map(e, sql))
+    connection
+        .execute_batch(sql)
+        .map_err(|e| errors::map(e, sql))
 }
 
-fn atomically<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+fn atomically<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
     let (begin, commit, undo) = match connection.is_autocommit() {
         true => ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"),
-        false => ("SAVEPOINT \"~lode\"", "RELEASE \"~lode\"", "ROLLBACK TO \"~lode\"; RELEASE \"~lode\""),
+        false => (
+            "SAVEPOINT \"~lode\"",
+            "RELEASE \"~lode\"",
+            "ROLLBACK TO \"~lode\"; RELEASE \"~lode\"",
+        ),
     };
     batch(connection, begin)?;
     let result = work(connection).and_then(|value| batch(connection, commit).map(|()| value));
@@ -145,7 +162,9 @@ fn atomically<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Resu
 
 impl Session {
     fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(path: Option<&Path>, options: &SqliteOptions) -> Result<Session> {
@@ -168,17 +187,28 @@ impl Session {
 
 /// What SQLite would only call "unable to open", said clearly.
 fn check_place(path: &Path, options: &SqliteOptions) -> Result<()> {
-    let refuse = |message: String| Err(Error::new(ErrorKind::Access, message).path(path.display().to_string()));
+    let refuse = |message: String| {
+        Err(Error::new(ErrorKind::Access, message).path(path.display().to_string()))
+    };
     if path.is_dir() {
-        return refuse(format!("{} is a folder, not a database file", path.display()));
+        return refuse(format!(
+            "{} is a folder, not a database file",
+            path.display()
+        ));
     }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return refuse(format!("the folder {} does not exist", folder.display()));
     }
     if !path.exists() && (options.read_only || !options.create) {
-        return Err(Error::new(ErrorKind::FileNotFound, format!("there is no database file {}", path.display()))
-            .path(path.display().to_string()));
+        return Err(Error::new(
+            ErrorKind::FileNotFound,
+            format!("there is no database file {}", path.display()),
+        )
+        .path(path.display().to_string()));
     }
     Ok(())
 }
@@ -205,7 +235,9 @@ fn connect(path: Option<&Path>, options: &SqliteOptions) -> Result<Connection> {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_prepared_statement_cache_capacity(128);
         functions::register(&connection)?;
-        connection.execute_batch("PRAGMA foreign_keys=ON; PRAGMA case_sensitive_like=ON; PRAGMA cache_size=-32768;")
+        connection.execute_batch(
+            "PRAGMA foreign_keys=ON; PRAGMA case_sensitive_like=ON; PRAGMA cache_size=-32768;",
+        )
     };
     setup().map_err(failed)?;
     Ok(connection)
@@ -231,11 +263,23 @@ fn opening_error(error: Error, path: Option<&Path>) -> Error {
 }
 
 /// Checks the marks, makes a new file ready, and sets the journal. True under WAL. A foreign file is not touched.
-fn initialise(connection: &Connection, path: Option<&Path>, options: &SqliteOptions) -> Result<bool> {
+fn initialise(
+    connection: &Connection,
+    path: Option<&Path>,
+    options: &SqliteOptions,
+) -> Result<bool> {
     let failed = |e: rusqlite::Error| opening_error(errors::map(e, ""), path);
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    let number = |sql: &str| {
+        connection
+            .query_row(sql, [], |row| row.get::<_, i64>(0))
+            .map_err(failed)
+    };
     let marked = |connection: &Connection| -> Result<bool> {
-        let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+        let read = |sql: &str| {
+            connection
+                .query_row(sql, [], |row| row.get::<_, i64>(0))
+                .map_err(failed)
+        };
         let shown = path.map_or_else(|| ":memory:".to_owned(), |p| p.display().to_string());
         match (read("PRAGMA application_id")?, read("PRAGMA user_version")?) {
             (APPLICATION_ID, USER_VERSION) => Ok(true),
@@ -253,23 +297,44 @@ fn initialise(connection: &Connection, path: Option<&Path>, options: &SqliteOpti
     let ready = marked(connection)?;
     if options.read_only {
         return match ready {
-            true => Ok(connection.query_row("PRAGMA journal_mode", [], |r| r.get::<_, String>(0)).map_err(failed)? == "wal"),
-            false => Err(Error::invalid("an empty file cannot be opened for reading only")),
+            true => Ok(connection
+                .query_row("PRAGMA journal_mode", [], |r| r.get::<_, String>(0))
+                .map_err(failed)?
+                == "wal"),
+            false => Err(Error::invalid(
+                "an empty file cannot be opened for reading only",
+            )),
         };
     }
     let writable = !connection.is_readonly("main").map_err(failed)?;
     let mode: String = match writable {
-        true => connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0)).map_err(failed)?,
-        false => connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(failed)?,
+        true => connection
+            .query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))
+            .map_err(failed)?,
+        false => connection
+            .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+            .map_err(failed)?,
     };
     let wal = mode == "wal";
-    batch(connection, if wal { "PRAGMA synchronous=NORMAL" } else { "PRAGMA synchronous=FULL" })?;
+    batch(
+        connection,
+        if wal {
+            "PRAGMA synchronous=NORMAL"
+        } else {
+            "PRAGMA synchronous=FULL"
+        },
+    )?;
     if !ready {
         // Another process may be doing the same: look again under the write lock.
         let prepare = |connection: &Connection| {
             if !marked(connection)? {
                 batch(connection, ddl::CATALOG)?;
-                batch(connection, &format!("PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={USER_VERSION}"))?;
+                batch(
+                    connection,
+                    &format!(
+                        "PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={USER_VERSION}"
+                    ),
+                )?;
             }
             Ok(())
         };
@@ -282,21 +347,35 @@ fn initialise(connection: &Connection, path: Option<&Path>, options: &SqliteOpti
     Ok(wal)
 }
 
-fn prepared<'c>(connection: &'c Connection, statement: &Statement) -> Result<rusqlite::CachedStatement<'c>> {
-    let mut prepared = connection.prepare_cached(&statement.text).map_err(|e| errors::map(e, &statement.text))?;
+fn prepared<'c>(
+    connection: &'c Connection,
+    statement: &Statement,
+) -> Result<rusqlite::CachedStatement<'c>> {
+    let mut prepared = connection
+        .prepare_cached(&statement.text)
+        .map_err(|e| errors::map(e, &statement.text))?;
     let expected = prepared.parameter_count();
     if expected != statement.params.len() {
         let given = statement.params.len();
-        return Err(errors::map(rusqlite::Error::InvalidParameterCount(given, expected), &statement.text));
+        return Err(errors::map(
+            rusqlite::Error::InvalidParameterCount(given, expected),
+            &statement.text,
+        ));
     }
     for (i, value) in statement.params.iter().enumerate() {
         let parameter = bind::parameter(value)?;
-        prepared.raw_bind_parameter(i + 1, parameter).map_err(|e| errors::map(e, &statement.text))?;
+        prepared
+            .raw_bind_parameter(i + 1, parameter)
+            .map_err(|e| errors::map(e, &statement.text))?;
     }
     Ok(prepared)
 }
 
-fn run(connection: &Connection, statement: &Statement, columns: Option<&[OutputColumn]>) -> Result<Batch> {
+fn run(
+    connection: &Connection,
+    statement: &Statement,
+    columns: Option<&[OutputColumn]>,
+) -> Result<Batch> {
     let mut prepared = prepared(connection, statement)?;
     let found;
     let columns = match columns {
@@ -304,7 +383,11 @@ fn run(connection: &Connection, statement: &Statement, columns: Option<&[OutputC
         Some(columns) => {
             return Err(Error::new(
                 ErrorKind::Query,
-                format!("the query gives {} columns, {} are expected", prepared.column_count(), columns.len()),
+                format!(
+                    "the query gives {} columns, {} are expected",
+                    prepared.column_count(),
+                    columns.len()
+                ),
             ));
         }
         None => {
@@ -324,7 +407,11 @@ fn any_columns(statement: &rusqlite::Statement<'_>) -> Vec<OutputColumn> {
     statement
         .column_names()
         .into_iter()
-        .map(|name| OutputColumn { name: name.into(), kind: ColumnKind::Any, storage: None })
+        .map(|name| OutputColumn {
+            name: name.into(),
+            kind: ColumnKind::Any,
+            storage: None,
+        })
         .collect()
 }
 
@@ -338,10 +425,18 @@ impl Backend for Sqlite {
             let before = connection.total_changes();
             let mut prepared = prepared(connection, statement)?;
             let mut rows = prepared.raw_query();
-            while rows.next().map_err(|e| errors::map(e, &statement.text))?.is_some() {}
+            while rows
+                .next()
+                .map_err(|e| errors::map(e, &statement.text))?
+                .is_some()
+            {}
             drop(rows);
             // `changes` keeps the number of the last statement that changed rows, which need not be this one.
-            Ok(if connection.total_changes() == before { 0 } else { connection.changes() })
+            Ok(if connection.total_changes() == before {
+                0
+            } else {
+                connection.changes()
+            })
         })
     }
 
@@ -356,7 +451,12 @@ impl Backend for Sqlite {
     /// Outside a transaction a second, read-only connection reads a snapshot in a thread of its own. Where that is not
     /// possible (an open transaction whose changes must be seen, a database in memory, a journal that lets readers
     /// block writers) the result is read to its end at once, as columns, and handed out in parts.
-    fn stream(&self, statement: &Statement, columns: &[OutputColumn], rows: usize) -> Result<BatchStream> {
+    fn stream(
+        &self,
+        statement: &Statement,
+        columns: &[OutputColumn],
+        rows: usize,
+    ) -> Result<BatchStream> {
         let rows = rows.max(1);
         let session = self.session()?;
         let in_transaction = match &*session.lock() {
@@ -364,9 +464,13 @@ impl Backend for Sqlite {
             None => return Err(closed()),
         };
         match &self.path {
-            Some(path) if session.wal && !in_transaction => {
-                Ok(Box::new(Stream::start(path, &self.options, statement.clone(), columns.to_vec(), rows)?))
-            }
+            Some(path) if session.wal && !in_transaction => Ok(Box::new(Stream::start(
+                path,
+                &self.options,
+                statement.clone(),
+                columns.to_vec(),
+                rows,
+            )?)),
             _ => self.with(|connection| {
                 let mut prepared = prepared(connection, statement)?;
                 let mut decoder = Decoder::new(columns);
@@ -417,54 +521,84 @@ impl Backend for Sqlite {
     }
 
     fn in_transaction(&self) -> bool {
-        self.with(|connection| Ok(!connection.is_autocommit())).unwrap_or(false)
+        self.with(|connection| Ok(!connection.is_autocommit()))
+            .unwrap_or(false)
     }
 
     fn savepoint(&self, name: &str) -> Result<()> {
         self.with(|connection| match connection.is_autocommit() {
             true => Err(Error::invalid("a savepoint needs an open transaction")),
-            false => batch(connection, &format!("SAVEPOINT {}", SqliteDialect.quote(name))),
+            false => batch(
+                connection,
+                &format!("SAVEPOINT {}", SqliteDialect.quote(name)),
+            ),
         })
     }
 
     fn release(&self, name: &str) -> Result<()> {
-        self.with(|connection| batch(connection, &format!("RELEASE {}", SqliteDialect.quote(name))))
+        self.with(|connection| {
+            batch(
+                connection,
+                &format!("RELEASE {}", SqliteDialect.quote(name)),
+            )
+        })
     }
 
     fn rollback_to(&self, name: &str) -> Result<()> {
-        self.with(|connection| batch(connection, &format!("ROLLBACK TO {}", SqliteDialect.quote(name))))
+        self.with(|connection| {
+            batch(
+                connection,
+                &format!("ROLLBACK TO {}", SqliteDialect.quote(name)),
+            )
+        })
     }
 
     fn schemas(&self) -> Result<Vec<String>> {
         self.with(|connection| {
             let text = "SELECT \"schema_name\" FROM \"~schema\" ORDER BY 1";
-            let mut prepared = connection.prepare_cached(text).map_err(|e| errors::map(e, text))?;
-            let names = prepared.query_map([], |row| row.get(0)).and_then(Iterator::collect);
+            let mut prepared = connection
+                .prepare_cached(text)
+                .map_err(|e| errors::map(e, text))?;
+            let names = prepared
+                .query_map([], |row| row.get(0))
+                .and_then(Iterator::collect);
             names.map_err(|e| errors::map(e, text))
         })
     }
 
     fn create_schema(&self, schema: &str) -> Result<()> {
-        if schema.is_empty() || schema.contains('.') || schema.to_ascii_lowercase().starts_with("sqlite_") {
-            return Err(Error::invalid(format!("`{schema}` cannot be the name of a schema on SQLite")));
+        if schema.is_empty()
+            || schema.contains('.')
+            || schema.to_ascii_lowercase().starts_with("sqlite_")
+        {
+            return Err(Error::invalid(format!(
+                "`{schema}` cannot be the name of a schema on SQLite"
+            )));
         }
         let statement = Statement {
             text: "INSERT INTO \"~schema\" (\"schema_name\") VALUES (?1)".to_owned(),
             params: vec![schema.into()],
         };
-        self.execute(&statement).map(|_| ()).map_err(|e| match e.kind() {
-            ErrorKind::Duplicate => Error::invalid(format!("the schema `{schema}` exists already"))
+        self.execute(&statement)
+            .map(|_| ())
+            .map_err(|e| match e.kind() {
+                ErrorKind::Duplicate => Error::invalid(format!(
+                    "the schema `{schema}` exists already"
+                ))
                 .hint("On SQLite the names of schemas differ by more than upper and lower case."),
-            _ => e,
-        })
+                _ => e,
+            })
     }
 
     fn drop_schema(&self, schema: &str) -> Result<()> {
         self.atomically(|connection| {
             for table in catalog::catalog(connection, schema)? {
                 if !table.name.starts_with('~') {
-                    return Err(Error::new(ErrorKind::Integrity, format!("the schema `{schema}` still has tables"))
-                        .table(schema, table.name));
+                    return Err(Error::new(
+                        ErrorKind::Integrity,
+                        format!("the schema `{schema}` still has tables"),
+                    )
+                    .table(schema, table.name));
                 }
                 drop_table(connection, schema, &table.name)?;
             }
@@ -472,7 +606,9 @@ impl Backend for Sqlite {
                 "DELETE FROM \"~comment\" WHERE \"schema_name\" = ?1",
                 "DELETE FROM \"~schema\" WHERE \"schema_name\" = ?1",
             ] {
-                connection.execute(text, [schema]).map_err(|e| errors::map(e, text))?;
+                connection
+                    .execute(text, [schema])
+                    .map_err(|e| errors::map(e, text))?;
             }
             Ok(())
         })
@@ -498,8 +634,13 @@ impl Backend for Sqlite {
     }
 
     fn user(&self) -> Result<String> {
-        let name = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|v| std::env::var(v).ok().filter(|n| !n.is_empty()));
-        Ok(format!("{}@localhost", name.as_deref().unwrap_or("unknown")))
+        let name = ["USER", "LOGNAME", "USERNAME"]
+            .iter()
+            .find_map(|v| std::env::var(v).ok().filter(|n| !n.is_empty()));
+        Ok(format!(
+            "{}@localhost",
+            name.as_deref().unwrap_or("unknown")
+        ))
     }
 
     fn connection_id(&self) -> i64 {
@@ -513,8 +654,12 @@ impl Backend for Sqlite {
     fn catalog_version(&self) -> Result<Option<u64>> {
         self.with(|connection| {
             let text = "PRAGMA schema_version";
-            let mut prepared = connection.prepare_cached(text).map_err(|e| errors::map(e, text))?;
-            let version: i64 = prepared.query_row([], |row| row.get(0)).map_err(|e| errors::map(e, text))?;
+            let mut prepared = connection
+                .prepare_cached(text)
+                .map_err(|e| errors::map(e, text))?;
+            let version: i64 = prepared
+                .query_row([], |row| row.get(0))
+                .map_err(|e| errors::map(e, text))?;
             Ok(Some(version as u64))
         })
     }
@@ -542,25 +687,44 @@ fn children(connection: &Connection, name: &str, prefix: bool) -> Result<Vec<(St
         "SELECT DISTINCT m.name FROM sqlite_schema m, pragma_foreign_key_list(m.name) f \
          WHERE m.type = 'table' AND {condition} ORDER BY 1"
     );
-    let mut prepared = connection.prepare_cached(&text).map_err(|e| errors::map(e, &text))?;
-    let names: rusqlite::Result<Vec<String>> = prepared.query_map([name], |row| row.get(0)).and_then(Iterator::collect);
+    let mut prepared = connection
+        .prepare_cached(&text)
+        .map_err(|e| errors::map(e, &text))?;
+    let names: rusqlite::Result<Vec<String>> = prepared
+        .query_map([name], |row| row.get(0))
+        .and_then(Iterator::collect);
     let split = |full: String| match full.split_once('.') {
         Some((schema, table)) => (schema.to_owned(), table.to_owned()),
         None => (String::new(), full),
     };
-    Ok(names.map_err(|e| errors::map(e, &text))?.into_iter().map(split).collect())
+    Ok(names
+        .map_err(|e| errors::map(e, &text))?
+        .into_iter()
+        .map(split)
+        .collect())
 }
 
 fn drop_table(connection: &Connection, schema: &str, table: &str) -> Result<()> {
     // SQLite would drop a referenced table as long as no row stands in the way, and leave dangling keys.
-    if let Some((child_schema, child)) = children(connection, &format!("{schema}.{table}"), false)?.into_iter().next() {
-        return Err(Error::new(ErrorKind::Integrity, format!("the table is referenced by `{child_schema}.{child}`"))
-            .table(schema, table)
-            .hint("Drop that table first."));
+    if let Some((child_schema, child)) = children(connection, &format!("{schema}.{table}"), false)?
+        .into_iter()
+        .next()
+    {
+        return Err(Error::new(
+            ErrorKind::Integrity,
+            format!("the table is referenced by `{child_schema}.{child}`"),
+        )
+        .table(schema, table)
+        .hint("Drop that table first."));
     }
-    batch(connection, &format!("DROP TABLE {}", SqliteDialect.full_name(schema, table)))?;
+    batch(
+        connection,
+        &format!("DROP TABLE {}", SqliteDialect.full_name(schema, table)),
+    )?;
     let text = "DELETE FROM \"~comment\" WHERE \"schema_name\" = ?1 AND \"table_name\" = ?2";
-    connection.execute(text, [schema, table]).map_err(|e| errors::map(e, text))?;
+    connection
+        .execute(text, [schema, table])
+        .map_err(|e| errors::map(e, text))?;
     Ok(())
 }
 
@@ -579,9 +743,18 @@ impl Stream {
         rows: usize,
     ) -> Result<Stream> {
         // Not opened read-only: a reader of a WAL file may have to make its shared-memory file.
-        let connection = connect(Some(path), &SqliteOptions { create: false, ..options.clone() })?;
+        let connection = connect(
+            Some(path),
+            &SqliteOptions {
+                create: false,
+                ..options.clone()
+            },
+        )?;
         // The first read fixes the snapshot, before the caller goes on and may write.
-        batch(&connection, "PRAGMA query_only=ON; BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1")?;
+        batch(
+            &connection,
+            "PRAGMA query_only=ON; BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1",
+        )?;
         drop(prepared(&connection, &statement)?);
         let interrupt = connection.get_interrupt_handle();
         let (sender, batches) = sync_channel(1);
@@ -608,7 +781,11 @@ fn produce(
     if prepared.column_count() != columns.len() {
         return Err(Error::new(
             ErrorKind::Query,
-            format!("the query gives {} columns, {} are expected", prepared.column_count(), columns.len()),
+            format!(
+                "the query gives {} columns, {} are expected",
+                prepared.column_count(),
+                columns.len()
+            ),
         ));
     }
     let mut decoder = Decoder::new(columns);

@@ -38,7 +38,13 @@ pub(super) fn dropped_table(dialect: &SqliteDialect, schema: &str) -> Statement 
 
 pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result<Vec<Statement>> {
     let full_name = dialect.full_name(&table.schema, &table.table);
-    let names = |columns: &[String]| columns.iter().map(|c| dialect.quote(c)).collect::<Vec<_>>().join(", ");
+    let names = |columns: &[String]| {
+        columns
+            .iter()
+            .map(|c| dialect.quote(c))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let automatic = automatic_column(table)?;
 
     let mut lines = Vec::new();
@@ -57,17 +63,31 @@ pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result
             names(&key.parent_columns)
         ));
     }
-    let mut statements = vec![Statement::new(format!("CREATE TABLE IF NOT EXISTS {full_name} (\n{}\n) STRICT", lines.join(",\n")))];
+    let mut statements = vec![Statement::new(format!(
+        "CREATE TABLE IF NOT EXISTS {full_name} (\n{}\n) STRICT",
+        lines.join(",\n")
+    ))];
 
     for index in all_indexes(table) {
-        let terms: Result<Vec<String>> = index.terms.iter().map(|t| index_term(dialect, table, t)).collect();
+        let terms: Result<Vec<String>> = index
+            .terms
+            .iter()
+            .map(|t| index_term(dialect, table, t))
+            .collect();
         let unique = if index.unique { "UNIQUE " } else { "" };
         let name = dialect.full_name(&table.schema, &index_name(&table.table, &index.terms));
-        statements.push(Statement::new(format!("CREATE {unique}INDEX {name} ON {full_name} ({})", terms?.join(", "))));
+        statements.push(Statement::new(format!(
+            "CREATE {unique}INDEX {name} ON {full_name} ({})",
+            terms?.join(", ")
+        )));
     }
 
-    let comments = std::iter::once(("", table.comment.as_str()))
-        .chain(table.columns.iter().map(|c| (c.name.as_str(), c.comment.as_str())));
+    let comments = std::iter::once(("", table.comment.as_str())).chain(
+        table
+            .columns
+            .iter()
+            .map(|c| (c.name.as_str(), c.comment.as_str())),
+    );
     for (column, comment) in comments.filter(|(_, comment)| !comment.is_empty()) {
         statements.push(Statement {
             text: "INSERT OR REPLACE INTO \"~comment\" (\"schema_name\", \"table_name\", \"column_name\", \"comment\") \
@@ -82,11 +102,18 @@ pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result
 /// The one column that numbers its rows, if there is one: only a sole key may (anywhere else SQLite has no such thing).
 fn automatic_column(table: &TableSpec) -> Result<Option<&str>> {
     let mut found = None;
-    for column in table.columns.iter().filter(|c| is_automatic(&c.storage) && !c.inherited) {
+    for column in table
+        .columns
+        .iter()
+        .filter(|c| is_automatic(&c.storage) && !c.inherited)
+    {
         if table.primary_key != [column.name.clone()] {
             return Err(Error::new(
                 ErrorKind::Definition,
-                format!("`{}`: on SQLite only the sole primary-key attribute can be auto-increment", column.name),
+                format!(
+                    "`{}`: on SQLite only the sole primary-key attribute can be auto-increment",
+                    column.name
+                ),
             )
             .table(&table.schema, &table.table)
             .attribute(&column.name));
@@ -102,7 +129,12 @@ fn is_automatic(storage: &StorageType) -> bool {
             n.text == "serial"
                 || matches!(
                     n.kind,
-                    NativeKind::Int { auto_increment: true, .. } | NativeKind::UnsignedBig { auto_increment: true }
+                    NativeKind::Int {
+                        auto_increment: true,
+                        ..
+                    } | NativeKind::UnsignedBig {
+                        auto_increment: true
+                    }
                 )
         }
         StorageType::Core(_) => false,
@@ -148,7 +180,10 @@ fn column_type(name: &str, storage: &StorageType) -> Result<(&'static str, Optio
                 ("TEXT", Some(format!("{name} IN ({})", values.join(","))))
             }
             CoreType::Date | CoreType::DateTime(_) => ("TEXT", None),
-            CoreType::Json => ("TEXT", Some(format!("{name} IS NULL OR json_valid({name})"))),
+            CoreType::Json => (
+                "TEXT",
+                Some(format!("{name} IS NULL OR json_valid({name})")),
+            ),
             CoreType::Uuid => ("BLOB", Some(format!("length({name}) = 16"))),
             CoreType::Bytes => ("BLOB", None),
         },
@@ -158,12 +193,18 @@ fn column_type(name: &str, storage: &StorageType) -> Result<(&'static str, Optio
             NativeKind::UnsignedBig { .. } => {
                 return Err(Error::new(
                     ErrorKind::Definition,
-                    format!("`{}` does not fit SQLite's 64-bit signed integers", native.text),
+                    format!(
+                        "`{}` does not fit SQLite's 64-bit signed integers",
+                        native.text
+                    ),
                 )
                 .hint("Use `int64`."));
             }
             NativeKind::Float => ("REAL", None),
-            NativeKind::Decimal { unsigned, .. } => ("TEXT COLLATE decimal", unsigned.then(|| format!("{name} >= '0'"))),
+            NativeKind::Decimal { unsigned, .. } => (
+                "TEXT COLLATE decimal",
+                unsigned.then(|| format!("{name} >= '0'")),
+            ),
             NativeKind::Text { max_chars } => ("TEXT", max_chars.and_then(length)),
             NativeKind::Blob => ("BLOB", None),
             NativeKind::Time | NativeKind::Timestamp => ("TEXT", None),
@@ -179,29 +220,51 @@ fn default_clause(column: &ColumnSpec) -> Result<String> {
     Ok(match &column.default {
         Default::Required => " NOT NULL".to_owned(),
         Default::Null => " DEFAULT NULL".to_owned(),
-        Default::CurrentTimestamp(text) => format!(" NOT NULL DEFAULT ({})", now_expression(text, &column.storage)?),
-        Default::Literal(text) => format!(" NOT NULL DEFAULT {}", default_literal(&column.storage, text)?),
+        Default::CurrentTimestamp(text) => format!(
+            " NOT NULL DEFAULT ({})",
+            now_expression(text, &column.storage)?
+        ),
+        Default::Literal(text) => format!(
+            " NOT NULL DEFAULT {}",
+            default_literal(&column.storage, text)?
+        ),
     })
 }
 
 /// A default in stored form, so that a row that got it equals a row that was given the value.
 fn default_literal(storage: &StorageType, text: &str) -> Result<String> {
     let value = Value::Text(text.to_owned());
-    let wrong = |e: Error| e.with_kind(ErrorKind::Definition).hint(format!("This is the default `{text}` of the definition."));
+    let wrong = |e: Error| {
+        e.with_kind(ErrorKind::Definition)
+            .hint(format!("This is the default `{text}` of the definition."))
+    };
     if matches!(storage, StorageType::Core(CoreType::Json | CoreType::Bytes))
         || matches!(storage, StorageType::Native(n) if n.kind == NativeKind::Blob)
     {
-        return Err(Error::new(ErrorKind::Definition, "a blob or JSON attribute can only have the default null"));
+        return Err(Error::new(
+            ErrorKind::Definition,
+            "a blob or JSON attribute can only have the default null",
+        ));
     }
-    Ok(match super::bind::stored(storage, &value).map_err(wrong)?.as_ref() {
-        Value::Bool(b) => literal(if *b { "1" } else { "0" }),
-        Value::Int(i) => literal(&i.to_string()),
-        Value::Float(f) if f.to_string() == text.trim() => literal(text.trim()),
-        Value::Float(f) => literal(&f.to_string()),
-        Value::Text(s) | Value::Decimal(s) => literal(s),
-        Value::Uuid(u) => format!("X'{}'", HEXLOWER.encode(u.as_bytes())),
-        _ => return Err(Error::new(ErrorKind::Definition, format!("`{text}` cannot be the default of this type"))),
-    })
+    Ok(
+        match super::bind::stored(storage, &value)
+            .map_err(wrong)?
+            .as_ref()
+        {
+            Value::Bool(b) => literal(if *b { "1" } else { "0" }),
+            Value::Int(i) => literal(&i.to_string()),
+            Value::Float(f) if f.to_string() == text.trim() => literal(text.trim()),
+            Value::Float(f) => literal(&f.to_string()),
+            Value::Text(s) | Value::Decimal(s) => literal(s),
+            Value::Uuid(u) => format!("X'{}'", HEXLOWER.encode(u.as_bytes())),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Definition,
+                    format!("`{text}` cannot be the default of this type"),
+                ));
+            }
+        },
+    )
 }
 
 /// `CURRENT_TIMESTAMP(k)` for a column that stores n digits. SQLite's clock has three.
@@ -210,7 +273,10 @@ fn now_expression(text: &str, storage: &StorageType) -> Result<String> {
         Some((_, rest)) => match rest.trim_end().trim_end_matches(')').trim() {
             "" => 0,
             digits => digits.parse().ok().filter(|n| *n <= 6).ok_or_else(|| {
-                Error::new(ErrorKind::Definition, format!("`{text}`: the number of digits is 0 to 6"))
+                Error::new(
+                    ErrorKind::Definition,
+                    format!("`{text}`: the number of digits is 0 to 6"),
+                )
             })?,
         },
         None => 0,
@@ -219,10 +285,15 @@ fn now_expression(text: &str, storage: &StorageType) -> Result<String> {
         StorageType::Core(CoreType::Date) => Ok("date('now')".to_owned()),
         StorageType::Core(CoreType::DateTime(None)) if asked == 0 => Ok(SECONDS.to_owned()),
         // Plain datetime: six digits, and none if they are zero.
-        StorageType::Core(CoreType::DateTime(None)) => Ok(format!("replace({MILLIS}||'000','.000000','')")),
+        StorageType::Core(CoreType::DateTime(None)) => {
+            Ok(format!("replace({MILLIS}||'000','.000000','')"))
+        }
         StorageType::Core(CoreType::DateTime(Some(_))) => Ok(padded_now(asked, storage)),
         StorageType::Native(n) if n.kind == NativeKind::Timestamp => Ok(padded_now(asked, storage)),
-        _ => Err(Error::new(ErrorKind::Definition, format!("`{text}` can only be the default of a date or datetime"))),
+        _ => Err(Error::new(
+            ErrorKind::Definition,
+            format!("`{text}` can only be the default of a date or datetime"),
+        )),
     }
 }
 
@@ -246,7 +317,9 @@ pub(super) fn written_default(expression: &str) -> String {
     if expression == "date('now')" {
         return "CURRENT_TIMESTAMP".to_owned();
     }
-    let padding = expression.rsplit_once("||'").map_or(0, |(_, p)| p.bytes().filter(|b| *b == b'0').count());
+    let padding = expression
+        .rsplit_once("||'")
+        .map_or(0, |(_, p)| p.bytes().filter(|b| *b == b'0').count());
     if expression.starts_with("replace(strftime(") {
         "CURRENT_TIMESTAMP(3)".to_owned()
     } else if expression.starts_with(SECONDS) {
@@ -257,7 +330,11 @@ pub(super) fn written_default(expression: &str) -> String {
     } else if expression.starts_with(MILLIS) {
         format!("CURRENT_TIMESTAMP({})", 3 + padding)
     } else if let Some(rest) = expression.strip_prefix(&format!("substr({MILLIS},1,")) {
-        let length: usize = rest.split(')').next().and_then(|n| n.parse().ok()).unwrap_or(21);
+        let length: usize = rest
+            .split(')')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(21);
         format!("CURRENT_TIMESTAMP({})", length.saturating_sub(20) + padding)
     } else {
         expression.to_owned()
@@ -280,7 +357,10 @@ fn all_indexes(table: &TableSpec) -> Vec<IndexSpec> {
             .chain(indexes.iter().map(|i| &i.terms))
             .any(|other| other.starts_with(columns));
         if !served {
-            indexes.push(IndexSpec { unique: false, terms: columns.clone() });
+            indexes.push(IndexSpec {
+                unique: false,
+                terms: columns.clone(),
+            });
         }
     }
     indexes
@@ -295,7 +375,10 @@ fn index_name(table: &str, terms: &[String]) -> String {
     }
     let hash = HEXLOWER.encode(&Md5::digest(name.as_bytes())[..4]);
     let columns: String = columns.chars().take(21).collect();
-    let table: String = table.chars().take(54 - 6 - columns.chars().count().min(21)).collect();
+    let table: String = table
+        .chars()
+        .take(54 - 6 - columns.chars().count().min(21))
+        .collect();
     format!("idx_{table}_{columns}_{hash}")
 }
 
@@ -308,7 +391,10 @@ fn index_term(dialect: &SqliteDialect, table: &TableSpec, term: &str) -> Result<
     let lower = term.to_ascii_lowercase();
     for (suffix, word) in [(" desc", "DESC"), (" asc", "ASC")] {
         if lower.ends_with(suffix) && is_column(term[..term.len() - suffix.len()].trim()) {
-            return Ok(format!("{} {word}", dialect.quote(term[..term.len() - suffix.len()].trim())));
+            return Ok(format!(
+                "{} {word}",
+                dialect.quote(term[..term.len() - suffix.len()].trim())
+            ));
         }
     }
     if let Some((column, path, cast)) = parse_json_term(term)
@@ -319,19 +405,26 @@ fn index_term(dialect: &SqliteDialect, table: &TableSpec, term: &str) -> Result<
     }
     let bare = term.chars().all(|c| c.is_alphanumeric() || c == '_');
     if bare {
-        let error = Error::new(ErrorKind::Definition, format!("the index names `{term}`, which the table does not have"))
-            .table(&table.schema, &table.table)
-            .attribute(term);
-        return Err(match crate::error::did_you_mean(term, table.columns.iter().map(|c| c.name.as_str())) {
-            Some(hint) => error.hint(hint),
-            None => error,
-        });
+        let error = Error::new(
+            ErrorKind::Definition,
+            format!("the index names `{term}`, which the table does not have"),
+        )
+        .table(&table.schema, &table.table)
+        .attribute(term);
+        return Err(
+            match crate::error::did_you_mean(term, table.columns.iter().map(|c| c.name.as_str())) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            },
+        );
     }
     if let Some((column, rest)) = term.split_once('(')
         && is_column(column.trim())
         && rest.trim_end_matches(')').trim().parse::<u32>().is_ok()
     {
-        return Err(Error::unsupported(format!("`{term}`: SQLite has no index on a prefix of a column")));
+        return Err(Error::unsupported(format!(
+            "`{term}`: SQLite has no index on a prefix of a column"
+        )));
     }
     dialect.translate(term, &is_column)
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use arrow_array::builder::{
-    BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder, LargeBinaryBuilder,
-    LargeStringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int64Builder,
+    LargeBinaryBuilder, LargeStringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
@@ -53,16 +53,26 @@ impl Decoder {
 
     #[cold]
     fn mismatch(&self, column: usize, found: Mismatch) -> Error {
-        Error::new(ErrorKind::Data, format!("the database holds {found}, where {} is expected", self.columns[column].expects()))
-            .attribute(&*self.names[column])
-            .row(self.before + self.rows)
+        Error::new(
+            ErrorKind::Data,
+            format!(
+                "the database holds {found}, where {} is expected",
+                self.columns[column].expects()
+            ),
+        )
+        .attribute(&*self.names[column])
+        .row(self.before + self.rows)
     }
 
     /// The rows so far as a batch; the decoder is empty again.
     pub(super) fn finish(&mut self) -> Batch {
         let rows = std::mem::take(&mut self.rows);
         self.before += rows;
-        Batch { names: self.names.clone(), columns: self.columns.iter_mut().map(ColumnBuilder::finish).collect(), rows }
+        Batch {
+            names: self.names.clone(),
+            columns: self.columns.iter_mut().map(ColumnBuilder::finish).collect(),
+            rows,
+        }
     }
 }
 
@@ -126,21 +136,33 @@ impl ColumnBuilder {
             (ColumnBuilder::Float(b), ValueRef::Real(f)) => b.append_value(f),
             (ColumnBuilder::Float(b), ValueRef::Integer(i)) => b.append_value(i as f64),
             (ColumnBuilder::Float(b), ValueRef::Null) => b.append_null(),
-            (ColumnBuilder::DateTime(b), ValueRef::Text(t)) => b.append_value(micros(t).ok_or_else(|| shown(value))?),
+            (ColumnBuilder::DateTime(b), ValueRef::Text(t)) => {
+                b.append_value(micros(t).ok_or_else(|| shown(value))?)
+            }
             (ColumnBuilder::DateTime(b), ValueRef::Null) => b.append_null(),
-            (ColumnBuilder::Date(b), ValueRef::Text(t)) => b.append_value(days(t).ok_or_else(|| shown(value))?),
+            (ColumnBuilder::Date(b), ValueRef::Text(t)) => {
+                b.append_value(days(t).ok_or_else(|| shown(value))?)
+            }
             (ColumnBuilder::Date(b), ValueRef::Null) => b.append_null(),
             (ColumnBuilder::Bytes(b), ValueRef::Blob(bytes)) => b.append_value(bytes),
             (ColumnBuilder::Bytes(b), ValueRef::Null) => b.append_null(),
             (ColumnBuilder::Bool(b), ValueRef::Integer(i @ (0 | 1))) => b.append_value(i == 1),
             (ColumnBuilder::Bool(b), ValueRef::Null) => b.append_null(),
-            (ColumnBuilder::Uuid(b), ValueRef::Blob(bytes)) => b.append_value(bytes).map_err(|_| shown(value))?,
+            (ColumnBuilder::Uuid(b), ValueRef::Blob(bytes)) => {
+                b.append_value(bytes).map_err(|_| shown(value))?
+            }
             (ColumnBuilder::Uuid(b), ValueRef::Null) => b.append_null(),
-            (ColumnBuilder::Time(b), ValueRef::Text(t)) => b.append_value(time_micros(t).ok_or_else(|| shown(value))?),
+            (ColumnBuilder::Time(b), ValueRef::Text(t)) => {
+                b.append_value(time_micros(t).ok_or_else(|| shown(value))?)
+            }
             (ColumnBuilder::Time(b), ValueRef::Null) => b.append_null(),
             // An expression over a decimal column, such as an aggregate, may be a number.
-            (ColumnBuilder::Text(ColumnKind::Decimal, b), ValueRef::Integer(i)) => b.append_value(i.to_string()),
-            (ColumnBuilder::Text(ColumnKind::Decimal, b), ValueRef::Real(f)) => b.append_value(f.to_string()),
+            (ColumnBuilder::Text(ColumnKind::Decimal, b), ValueRef::Integer(i)) => {
+                b.append_value(i.to_string())
+            }
+            (ColumnBuilder::Text(ColumnKind::Decimal, b), ValueRef::Real(f)) => {
+                b.append_value(f.to_string())
+            }
             (ColumnBuilder::Any(values), value) => values.push(any(value)?),
             (_, value) => return Err(shown(value)),
         }
@@ -184,7 +206,10 @@ fn shown(value: ValueRef<'_>) -> Mismatch {
         ValueRef::Null => "NULL".to_owned(),
         ValueRef::Integer(i) => format!("the integer {i}"),
         ValueRef::Real(f) => format!("the number {f}"),
-        ValueRef::Text(t) => format!("the text \"{}\"", String::from_utf8_lossy(&t[..t.len().min(40)])),
+        ValueRef::Text(t) => format!(
+            "the text \"{}\"",
+            String::from_utf8_lossy(&t[..t.len().min(40)])
+        ),
         ValueRef::Blob(b) => format!("{} bytes", b.len()),
     }
 }
@@ -205,7 +230,11 @@ fn days(text: &[u8]) -> Option<i32> {
     if text.len() != 10 || text[4] != b'-' || text[7] != b'-' {
         return None;
     }
-    let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..])?);
+    let (year, month, day) = (
+        number(&text[..4])?,
+        number(&text[5..7])?,
+        number(&text[8..])?,
+    );
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let last = match month {
         2 => 28 + i64::from(leap),
@@ -230,7 +259,11 @@ fn time_micros(text: &[u8]) -> Option<i64> {
     if text.len() < 8 || text[2] != b':' || text[5] != b':' {
         return None;
     }
-    let (hour, minute, second) = (number(&text[..2])?, number(&text[3..5])?, number(&text[6..8])?);
+    let (hour, minute, second) = (
+        number(&text[..2])?,
+        number(&text[3..5])?,
+        number(&text[6..8])?,
+    );
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -263,10 +296,25 @@ mod tests {
 
     #[test]
     fn days_that_do_not_exist_are_refused() {
-        for bad in ["2023-02-29", "2024-02-30", "2024-13-01", "2024-00-10", "2024-04-31", "24-01-01", "2024-1-01x", ""] {
+        for bad in [
+            "2023-02-29",
+            "2024-02-30",
+            "2024-13-01",
+            "2024-00-10",
+            "2024-04-31",
+            "24-01-01",
+            "2024-1-01x",
+            "",
+        ] {
             assert_eq!(days(bad.as_bytes()), None, "{bad}");
         }
-        for bad in ["2024-01-01 24:00:00", "2024-01-01 10:00", "2024-01-01 10:00:00.", "2024-01-01 10:00:00.1234567", "2024-01-01x10:00:00"] {
+        for bad in [
+            "2024-01-01 24:00:00",
+            "2024-01-01 10:00",
+            "2024-01-01 10:00:00.",
+            "2024-01-01 10:00:00.1234567",
+            "2024-01-01x10:00:00",
+        ] {
             assert_eq!(micros(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -106,7 +106,9 @@ impl Dialect for SqliteDialect {
                     ValueRef::Integer(v) => json.push_str(&v.to_string()),
                     // The shortest text that reads back as the same number.
                     ValueRef::Real(v) if v.is_finite() => json.push_str(&format!("{v:?}")),
-                    ValueRef::Text(v) => json.push_str(&serde_json::to_string(std::str::from_utf8(v).ok()?).ok()?),
+                    ValueRef::Text(v) => {
+                        json.push_str(&serde_json::to_string(std::str::from_utf8(v).ok()?).ok()?)
+                    }
                     ValueRef::Blob(v) => {
                         json.push('"');
                         json.push_str(&data_encoding::HEXUPPER.encode(v));
@@ -125,6 +127,12 @@ impl Dialect for SqliteDialect {
                 _ => format!("value->>{at}"),
             })
             .collect();
-        Some((format!("(SELECT {} FROM json_each({placeholder}))", columns.join(",")), Value::Text(json)))
+        Some((
+            format!(
+                "(SELECT {} FROM json_each({placeholder}))",
+                columns.join(",")
+            ),
+            Value::Text(json),
+        ))
     }
 }

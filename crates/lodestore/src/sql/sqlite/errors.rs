@@ -7,9 +7,10 @@ use crate::error::{Error, ErrorKind, Place};
 /// The error of a statement. `sql` is shown where the text is at fault.
 pub(super) fn map(error: rusqlite::Error, sql: &str) -> Error {
     let (code, message) = match &error {
-        rusqlite::Error::SqliteFailure(e, message) => {
-            (e.extended_code, message.clone().unwrap_or_else(|| e.to_string()))
-        }
+        rusqlite::Error::SqliteFailure(e, message) => (
+            e.extended_code,
+            message.clone().unwrap_or_else(|| e.to_string()),
+        ),
         rusqlite::Error::SqlInputError { error: e, msg, .. } => (e.extended_code, msg.clone()),
         rusqlite::Error::InvalidParameterCount(given, expected) => {
             return Error::new(
@@ -19,7 +20,8 @@ pub(super) fn map(error: rusqlite::Error, sql: &str) -> Error {
             .hint(statement_hint(sql));
         }
         rusqlite::Error::MultipleStatement => {
-            return Error::new(ErrorKind::QuerySyntax, "only one statement at a time").hint(statement_hint(sql));
+            return Error::new(ErrorKind::QuerySyntax, "only one statement at a time")
+                .hint(statement_hint(sql));
         }
         other => (ffi::SQLITE_ERROR, other.to_string()),
     };
@@ -42,11 +44,17 @@ pub(super) fn map(error: rusqlite::Error, sql: &str) -> Error {
         mapped = mapped.attribute(attribute);
     }
     match kind {
-        ErrorKind::QuerySyntax | ErrorKind::UnknownAttribute | ErrorKind::Query if !sql.is_empty() => {
+        ErrorKind::QuerySyntax | ErrorKind::UnknownAttribute | ErrorKind::Query
+            if !sql.is_empty() =>
+        {
             mapped = mapped.hint(statement_hint(sql));
         }
-        ErrorKind::LockTimeout => mapped = mapped.hint("Try again, or end the program that holds the lock."),
-        ErrorKind::Access => mapped = mapped.hint("Check the permissions of the database file and of its folder."),
+        ErrorKind::LockTimeout => {
+            mapped = mapped.hint("Try again, or end the program that holds the lock.")
+        }
+        ErrorKind::Access => {
+            mapped = mapped.hint("Check the permissions of the database file and of its folder.")
+        }
         _ => {}
     }
     mapped.with_source(error)
@@ -62,7 +70,9 @@ fn statement_hint(sql: &str) -> String {
 fn classify(code: i32, message: &str) -> (ErrorKind, Place) {
     let mut place = Place::default();
     let kind = match code {
-        ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_ROWID => {
+        ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+        | ffi::SQLITE_CONSTRAINT_UNIQUE
+        | ffi::SQLITE_CONSTRAINT_ROWID => {
             if let Some(columns) = message.strip_prefix("UNIQUE constraint failed: ") {
                 columns.split(", ").for_each(|c| add_column(&mut place, c));
             }
@@ -87,7 +97,10 @@ fn classify(code: i32, message: &str) -> (ErrorKind, Place) {
             ErrorKind::Data
         }
         _ => match code & 0xff {
-            ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH | ffi::SQLITE_TOOBIG | ffi::SQLITE_RANGE => ErrorKind::Data,
+            ffi::SQLITE_CONSTRAINT
+            | ffi::SQLITE_MISMATCH
+            | ffi::SQLITE_TOOBIG
+            | ffi::SQLITE_RANGE => ErrorKind::Data,
             ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::LockTimeout,
             ffi::SQLITE_READONLY | ffi::SQLITE_PERM | ffi::SQLITE_AUTH => ErrorKind::Access,
             ffi::SQLITE_CANTOPEN | ffi::SQLITE_IOERR | ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => {
@@ -104,7 +117,8 @@ fn classify(code: i32, message: &str) -> (ErrorKind, Place) {
 /// Code 1 stands for many things; the message tells which.
 fn classify_text(message: &str, place: &mut Place) -> ErrorKind {
     if let Some(table) = message.strip_prefix("no such table: ") {
-        if let Some((schema, table)) = table.strip_prefix("main.").unwrap_or(table).split_once('.') {
+        if let Some((schema, table)) = table.strip_prefix("main.").unwrap_or(table).split_once('.')
+        {
             place.schema = Some(schema.to_owned());
             place.table = Some(table.to_owned());
         }
@@ -114,7 +128,11 @@ fn classify_text(message: &str, place: &mut Place) -> ErrorKind {
         place.attribute = Some(column.trim_matches('"').to_owned());
         ErrorKind::UnknownAttribute
     } else if let Some((table, column)) = message.split_once(" has no column named ") {
-        if let Some((schema, table)) = table.strip_prefix("table ").unwrap_or(table).split_once('.') {
+        if let Some((schema, table)) = table
+            .strip_prefix("table ")
+            .unwrap_or(table)
+            .split_once('.')
+        {
             place.schema = Some(schema.to_owned());
             place.table = Some(table.to_owned());
         }

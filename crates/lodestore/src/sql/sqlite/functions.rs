@@ -15,29 +15,50 @@ use crate::sql::convert;
 
 /// Registers everything on a new connection.
 pub(super) fn register(connection: &Connection) -> Result<()> {
-    let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    let pure = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_INNOCUOUS;
     let clock = FunctionFlags::SQLITE_UTF8;
     connection.create_collation("decimal", compare_decimals)?;
 
     type Part = fn(&DateTime) -> i64;
-    let parts: [(&str, Part); 3] =
-        [("YEAR", |d| d.year().into()), ("MONTH", |d| d.month().into()), ("DAY", |d| d.day().into())];
+    let parts: [(&str, Part); 3] = [
+        ("YEAR", |d| d.year().into()),
+        ("MONTH", |d| d.month().into()),
+        ("DAY", |d| d.day().into()),
+    ];
     for (name, part) in parts {
-        connection.create_scalar_function(name, 1, pure, move |c| Ok(moment(c, 0)?.map(|d| part(&d))))?;
+        connection
+            .create_scalar_function(name, 1, pure, move |c| Ok(moment(c, 0)?.map(|d| part(&d))))?;
     }
-    connection.create_scalar_function("CURDATE", 0, clock, |_| Ok(convert::date_text(now().date())))?;
+    connection.create_scalar_function("CURDATE", 0, clock, |_| {
+        Ok(convert::date_text(now().date()))
+    })?;
     for name in ["NOW", "UTC_TIMESTAMP"] {
-        connection.create_scalar_function(name, 0, clock, |_| Ok(convert::datetime_text(now(), Some(0))))?;
+        connection.create_scalar_function(name, 0, clock, |_| {
+            Ok(convert::datetime_text(now(), Some(0)))
+        })?;
     }
     connection.create_scalar_function("TIMESTAMPDIFF", 3, pure, timestampdiff)?;
-    connection.create_scalar_function("LEFT", 2, pure, |c| Ok(cut(c)?.map(|(s, n)| s.chars().take(n).collect::<String>())))?;
+    connection.create_scalar_function("LEFT", 2, pure, |c| {
+        Ok(cut(c)?.map(|(s, n)| s.chars().take(n).collect::<String>()))
+    })?;
     connection.create_scalar_function("RIGHT", 2, pure, |c| {
-        Ok(cut(c)?.map(|(s, n)| s.chars().skip(s.chars().count().saturating_sub(n)).collect::<String>()))
+        Ok(cut(c)?.map(|(s, n)| {
+            s.chars()
+                .skip(s.chars().count().saturating_sub(n))
+                .collect::<String>()
+        }))
     })?;
     connection.create_scalar_function("GREATEST", -1, pure, |c| extreme(c, Ordering::Greater))?;
     connection.create_scalar_function("LEAST", -1, pure, |c| extreme(c, Ordering::Less))?;
     connection.create_scalar_function("regexp", 2, pure, regexp)?;
-    for (name, sample) in [("STD", false), ("STDDEV_POP", false), ("STDDEV", true), ("STDDEV_SAMP", true)] {
+    for (name, sample) in [
+        ("STD", false),
+        ("STDDEV_POP", false),
+        ("STDDEV", true),
+        ("STDDEV_SAMP", true),
+    ] {
         connection.create_aggregate_function(name, 1, pure, Deviation { sample })?;
     }
     connection.create_aggregate_function("decimal_sum", 1, pure, DecimalSum { mean: false })?;
@@ -58,7 +79,9 @@ fn moment(context: &Context<'_>, argument: usize) -> Result<Option<DateTime>> {
         ValueRef::Null => Ok(None),
         ValueRef::Text(t) => {
             let text = std::str::from_utf8(t).map_err(|_| fail("a date is expected"))?;
-            convert::parse_datetime(text).map(Some).ok_or_else(|| fail(format!("\"{text}\" is not a date")))
+            convert::parse_datetime(text)
+                .map(Some)
+                .ok_or_else(|| fail(format!("\"{text}\" is not a date")))
         }
         _ => Err(fail("a date is expected")),
     }
@@ -67,7 +90,9 @@ fn moment(context: &Context<'_>, argument: usize) -> Result<Option<DateTime>> {
 /// Whole units from the second argument to the third.
 fn timestampdiff(context: &Context<'_>) -> Result<Option<i64>> {
     let unit: String = context.get(0)?;
-    let (Some(from), Some(to)) = (moment(context, 1)?, moment(context, 2)?) else { return Ok(None) };
+    let (Some(from), Some(to)) = (moment(context, 1)?, moment(context, 2)?) else {
+        return Ok(None);
+    };
     let (largest, divisor) = match unit.to_ascii_uppercase().as_str() {
         "YEAR" => (Unit::Month, 12),
         "QUARTER" => (Unit::Month, 3),
@@ -80,7 +105,9 @@ fn timestampdiff(context: &Context<'_>) -> Result<Option<i64>> {
         "MICROSECOND" => (Unit::Microsecond, 1),
         _ => return Err(fail(format!("TIMESTAMPDIFF: unknown unit {unit}"))),
     };
-    let span = from.until(DateTimeDifference::new(to).largest(largest)).map_err(|e| fail(e.to_string()))?;
+    let span = from
+        .until(DateTimeDifference::new(to).largest(largest))
+        .map_err(|e| fail(e.to_string()))?;
     let count = match largest {
         Unit::Month => i64::from(span.get_months()),
         Unit::Day => i64::from(span.get_days()),
@@ -120,7 +147,9 @@ fn extreme(context: &Context<'_>, wanted: Ordering) -> Result<ToSqlOutput<'stati
         }
     }
     let best = best.unwrap_or(ValueRef::Null);
-    Ok(ToSqlOutput::Owned(SqlValue::try_from(best).map_err(|e| fail(e.to_string()))?))
+    Ok(ToSqlOutput::Owned(
+        SqlValue::try_from(best).map_err(|e| fail(e.to_string()))?,
+    ))
 }
 
 fn compare(a: ValueRef<'_>, b: ValueRef<'_>) -> Ordering {
@@ -152,9 +181,12 @@ fn regexp(context: &Context<'_>) -> Result<Option<bool>> {
     if matches!(context.get_raw(0), ValueRef::Null) {
         return Ok(None);
     }
-    let pattern = context.get_or_create_aux(0, |value| -> std::result::Result<_, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(regex_lite::Regex::new(value.as_str()?)?)
-    })?;
+    let pattern = context.get_or_create_aux(
+        0,
+        |value| -> std::result::Result<_, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(regex_lite::Regex::new(value.as_str()?)?)
+        },
+    )?;
     Ok(Some(pattern.is_match(&text)))
 }
 
@@ -165,7 +197,10 @@ fn compare_decimals(a: &str, b: &str) -> Ordering {
     }
     match (plain(a), plain(b)) {
         (Some(a), Some(b)) => compare_plain(a, b),
-        _ => match (a.trim().parse::<BigDecimal>(), b.trim().parse::<BigDecimal>()) {
+        _ => match (
+            a.trim().parse::<BigDecimal>(),
+            b.trim().parse::<BigDecimal>(),
+        ) {
             (Ok(x), Ok(y)) => x.cmp(&y),
             (Ok(_), Err(_)) => Ordering::Less,
             (Err(_), Ok(_)) => Ordering::Greater,
@@ -183,12 +218,21 @@ fn plain(text: &str) -> Option<Plain<'_>> {
         None => (false, text),
     };
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+    if whole.is_empty()
+        || !whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let whole = whole.trim_start_matches('0').as_bytes();
     let fraction = fraction.trim_end_matches('0').as_bytes();
-    Some((negative && !(whole.is_empty() && fraction.is_empty()), whole, fraction))
+    Some((
+        negative && !(whole.is_empty() && fraction.is_empty()),
+        whole,
+        fraction,
+    ))
 }
 
 fn compare_plain(a: Plain<'_>, b: Plain<'_>) -> Ordering {
@@ -196,8 +240,16 @@ fn compare_plain(a: Plain<'_>, b: Plain<'_>) -> Ordering {
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
         (negative, _) => {
-            let magnitude = a.1.len().cmp(&b.1.len()).then_with(|| a.1.cmp(b.1)).then_with(|| a.2.cmp(b.2));
-            if negative { magnitude.reverse() } else { magnitude }
+            let magnitude =
+                a.1.len()
+                    .cmp(&b.1.len())
+                    .then_with(|| a.1.cmp(b.1))
+                    .then_with(|| a.2.cmp(b.2));
+            if negative {
+                magnitude.reverse()
+            } else {
+                magnitude
+            }
         }
     }
 }
@@ -272,11 +324,20 @@ impl Aggregate<(u64, BigDecimal), Option<String>> for DecimalSum {
         Ok(())
     }
 
-    fn finalize(&self, _: &mut Context<'_>, state: Option<(u64, BigDecimal)>) -> Result<Option<String>> {
-        Ok(state.filter(|(count, _)| *count > 0).map(|(count, sum)| match self.mean {
-            true => (sum / BigDecimal::from(count)).with_prec(30).normalized().to_plain_string(),
-            false => sum.to_plain_string(),
-        }))
+    fn finalize(
+        &self,
+        _: &mut Context<'_>,
+        state: Option<(u64, BigDecimal)>,
+    ) -> Result<Option<String>> {
+        Ok(state
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, sum)| match self.mean {
+                true => (sum / BigDecimal::from(count))
+                    .with_prec(30)
+                    .normalized()
+                    .to_plain_string(),
+                false => sum.to_plain_string(),
+            }))
     }
 }
 
@@ -289,13 +350,18 @@ mod tests {
     fn one<T: rusqlite::types::FromSql>(sql: &str) -> T {
         let connection = Connection::open_in_memory().unwrap();
         register(&connection).unwrap();
-        connection.query_row(&format!("SELECT {sql}"), [], |r| r.get(0)).unwrap()
+        connection
+            .query_row(&format!("SELECT {sql}"), [], |r| r.get(0))
+            .unwrap()
     }
 
     #[test]
     fn dates_are_taken_apart() {
         assert_eq!(one::<i64>("YEAR('2024-03-05')"), 2024);
-        assert_eq!(one::<i64>("MONTH('2024-03-05 10:00:00') * 100 + DAY('2024-03-05')"), 305);
+        assert_eq!(
+            one::<i64>("MONTH('2024-03-05 10:00:00') * 100 + DAY('2024-03-05')"),
+            305
+        );
         assert_eq!(one::<Option<i64>>("YEAR(NULL)"), None);
         assert_eq!(one::<i64>("length(CURDATE()) + length(NOW())"), 29);
     }
@@ -310,27 +376,46 @@ mod tests {
             ("HOUR", "2024-01-01", "2024-01-02", 24),
             ("SECOND", "2024-01-01", "2023-12-31", -86400),
         ] {
-            assert_eq!(one::<i64>(&format!("TIMESTAMPDIFF('{unit}','{from}','{to}')")), expected, "{unit} {from} {to}");
+            assert_eq!(
+                one::<i64>(&format!("TIMESTAMPDIFF('{unit}','{from}','{to}')")),
+                expected,
+                "{unit} {from} {to}"
+            );
         }
     }
 
     #[test]
     fn texts_numbers_and_deviations() {
-        assert_eq!(one::<String>("LEFT('Grüße', 3) || RIGHT('Grüße', 2)"), "Grüße");
-        assert_eq!(one::<f64>("GREATEST(1, NULL, 3) * 10 + LEAST(5, 2.0, NULL)"), 32.0);
+        assert_eq!(
+            one::<String>("LEFT('Grüße', 3) || RIGHT('Grüße', 2)"),
+            "Grüße"
+        );
+        assert_eq!(
+            one::<f64>("GREATEST(1, NULL, 3) * 10 + LEAST(5, 2.0, NULL)"),
+            32.0
+        );
         assert!(one::<bool>("'mouse 12' REGEXP '[0-9]+$'"));
         assert_eq!(one::<f64>("STD(column1) FROM (VALUES (1),(3),(NULL))"), 1.0);
         assert_eq!(one::<f64>("STDDEV(column1) FROM (VALUES (1),(3),(5))"), 2.0);
         assert_eq!(one::<Option<f64>>("STDDEV(1)"), None);
-        assert_eq!(one::<String>("decimal_sum(column1) FROM (VALUES ('0.10'),('0.20'),('99999999999999999.05'))"), "99999999999999999.35");
+        assert_eq!(
+            one::<String>(
+                "decimal_sum(column1) FROM (VALUES ('0.10'),('0.20'),('99999999999999999.05'))"
+            ),
+            "99999999999999999.35"
+        );
         assert_eq!(one::<String>("IF(1 > 2, 'a', 'b')"), "b");
         assert_eq!(one::<String>("CONCAT('a', 1, NULL)"), "a1");
     }
 
     #[test]
     fn decimals_compare_as_numbers() {
-        assert!(one::<bool>("'9.50' = '9.5' COLLATE decimal AND '10.00' > '9.4' COLLATE decimal"));
-        assert!(one::<bool>("'-10' < '-9.9' COLLATE decimal AND '-0' = '0' COLLATE decimal"));
+        assert!(one::<bool>(
+            "'9.50' = '9.5' COLLATE decimal AND '10.00' > '9.4' COLLATE decimal"
+        ));
+        assert!(one::<bool>(
+            "'-10' < '-9.9' COLLATE decimal AND '-0' = '0' COLLATE decimal"
+        ));
     }
 
     proptest! {

@@ -19,31 +19,50 @@ pub(super) fn insert(connection: &Connection, insert: &Insert<'_>) -> Result<u64
     let mut inserted = 0;
     for (row, values) in insert.rows.iter().enumerate() {
         if values.len() != insert.columns.len() {
-            return Err(place(Error::invalid("a row has another number of values than there are columns"), row));
+            return Err(place(
+                Error::invalid("a row has another number of values than there are columns"),
+                row,
+            ));
         }
         given.clear();
-        given.extend(values.iter().zip(insert.columns).map(|(v, (_, storage))| is_given(v.as_ref(), storage)));
+        given.extend(
+            values
+                .iter()
+                .zip(insert.columns)
+                .map(|(v, (_, storage))| is_given(v.as_ref(), storage)),
+        );
         if !statements.contains_key(&given) {
             let text = statement(insert, &given);
-            let prepared = connection.prepare(&text).map_err(|e| place(errors::map(e, &text), row))?;
+            let prepared = connection
+                .prepare(&text)
+                .map_err(|e| place(errors::map(e, &text), row))?;
             statements.insert(given.clone(), prepared);
         }
-        let Some(prepared) = statements.get_mut(&given) else { continue };
+        let Some(prepared) = statements.get_mut(&given) else {
+            continue;
+        };
         let mut position = 0;
         for ((name, storage), value) in insert.columns.iter().zip(values) {
-            let Some(value) = value.as_ref().filter(|v| is_given(Some(v), storage)) else { continue };
+            let Some(value) = value.as_ref().filter(|v| is_given(Some(v), storage)) else {
+                continue;
+            };
             let at = |e: Error| place(e.attribute(&**name).key(key_text(insert, values)), row);
             let stored = bind::stored(storage, value).map_err(at)?;
             position += 1;
             let parameter = bind::parameter(&stored).map_err(at)?;
-            prepared.raw_bind_parameter(position, parameter).map_err(|e| at(errors::map(e, "")))?;
+            prepared
+                .raw_bind_parameter(position, parameter)
+                .map_err(|e| at(errors::map(e, "")))?;
         }
         match prepared.raw_execute() {
             Ok(changed) => inserted += changed as u64,
             Err(e) => {
                 let error = explain(connection, insert, values, errors::map(e, ""));
                 let empty = !given.contains(&true);
-                if empty && insert.conflict == Conflict::Skip && error.kind() == ErrorKind::Duplicate {
+                if empty
+                    && insert.conflict == Conflict::Skip
+                    && error.kind() == ErrorKind::Duplicate
+                {
                     continue;
                 }
                 return Err(place(error.key(key_text(insert, values)), row));
@@ -77,16 +96,27 @@ fn is_numeric(storage: &StorageType) -> bool {
         ),
         StorageType::Native(n) => matches!(
             n.kind,
-            NativeKind::Int { .. } | NativeKind::UnsignedBig { .. } | NativeKind::Float | NativeKind::Decimal { .. }
+            NativeKind::Int { .. }
+                | NativeKind::UnsignedBig { .. }
+                | NativeKind::Float
+                | NativeKind::Decimal { .. }
         ),
     }
 }
 
 fn statement(insert: &Insert<'_>, given: &[bool]) -> String {
     let dialect = SqliteDialect;
-    let names: Vec<String> =
-        insert.columns.iter().zip(given).filter(|(_, g)| **g).map(|((name, _), _)| dialect.quote(name)).collect();
-    let mut text = format!("INSERT INTO {}", dialect.full_name(insert.schema, insert.table));
+    let names: Vec<String> = insert
+        .columns
+        .iter()
+        .zip(given)
+        .filter(|(_, g)| **g)
+        .map(|((name, _), _)| dialect.quote(name))
+        .collect();
+    let mut text = format!(
+        "INSERT INTO {}",
+        dialect.full_name(insert.schema, insert.table)
+    );
     if names.is_empty() {
         // It takes no conflict clause; `insert` looks at the error instead.
         text.push_str(" DEFAULT VALUES");
@@ -94,7 +124,14 @@ fn statement(insert: &Insert<'_>, given: &[bool]) -> String {
     }
     let holes = vec!["?"; names.len()].join(",");
     text.push_str(&format!(" ({}) VALUES ({holes})", names.join(",")));
-    let key = || insert.primary_key.iter().map(|k| dialect.quote(k)).collect::<Vec<_>>().join(",");
+    let key = || {
+        insert
+            .primary_key
+            .iter()
+            .map(|k| dialect.quote(k))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
     match insert.conflict {
         Conflict::Error => {}
         Conflict::Skip => text.push_str(&format!(" ON CONFLICT ({}) DO NOTHING", key())),
@@ -111,7 +148,11 @@ fn statement(insert: &Insert<'_>, given: &[bool]) -> String {
                 .collect();
             match assignments.is_empty() {
                 true => text.push_str(&format!(" ON CONFLICT ({}) DO NOTHING", key())),
-                false => text.push_str(&format!(" ON CONFLICT ({}) DO UPDATE SET {}", key(), assignments.join(","))),
+                false => text.push_str(&format!(
+                    " ON CONFLICT ({}) DO UPDATE SET {}",
+                    key(),
+                    assignments.join(",")
+                )),
             }
         }
     }
@@ -122,7 +163,12 @@ fn statement(insert: &Insert<'_>, given: &[bool]) -> String {
 fn key_text(insert: &Insert<'_>, values: &[Option<Value>]) -> String {
     let mut parts = Vec::new();
     for key in insert.primary_key {
-        if let Some((_, Some(value))) = insert.columns.iter().zip(values).find(|((name, _), _)| name == key) {
+        if let Some((_, Some(value))) = insert
+            .columns
+            .iter()
+            .zip(values)
+            .find(|((name, _), _)| name == key)
+        {
             parts.push(format!("{key}={}", short(value)));
         }
     }
@@ -146,7 +192,12 @@ fn short(value: &Value) -> String {
 }
 
 /// SQLite does not say which foreign key failed: look for the absent parent.
-fn explain(connection: &Connection, insert: &Insert<'_>, values: &[Option<Value>], error: Error) -> Error {
+fn explain(
+    connection: &Connection,
+    insert: &Insert<'_>,
+    values: &[Option<Value>],
+    error: Error,
+) -> Error {
     if error.kind() != ErrorKind::Integrity {
         return error;
     }
@@ -162,21 +213,32 @@ fn explain(connection: &Connection, insert: &Insert<'_>, values: &[Option<Value>
     }
 }
 
-fn absent_parent(connection: &Connection, insert: &Insert<'_>, values: &[Option<Value>]) -> Option<(String, String)> {
+fn absent_parent(
+    connection: &Connection,
+    insert: &Insert<'_>,
+    values: &[Option<Value>],
+) -> Option<(String, String)> {
     let dialect = SqliteDialect;
     let full_name = format!("{}.{}", insert.schema, insert.table);
-    let mut keys: std::collections::BTreeMap<i64, (String, Vec<(String, String)>)> = Default::default();
+    let mut keys: std::collections::BTreeMap<i64, (String, Vec<(String, String)>)> =
+        Default::default();
     let mut statement =
         connection.prepare("SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq").ok()?;
     let mut rows = statement.query([&full_name]).ok()?;
     while let Ok(Some(row)) = rows.next() {
-        let entry = keys.entry(row.get(0).ok()?).or_insert((row.get(1).ok()?, Vec::new()));
+        let entry = keys
+            .entry(row.get(0).ok()?)
+            .or_insert((row.get(1).ok()?, Vec::new()));
         entry.1.push((row.get(2).ok()?, row.get(3).ok()?));
     }
     for (parent, columns) in keys.into_values() {
         let mut operands = Vec::new();
         for (child, _) in &columns {
-            let found = insert.columns.iter().zip(values).find(|((name, _), _)| **name == **child);
+            let found = insert
+                .columns
+                .iter()
+                .zip(values)
+                .find(|((name, _), _)| **name == **child);
             if let Some(((_, storage), Some(value))) = found {
                 operands.push(bind::stored(storage, value).ok()?);
             }
@@ -184,11 +246,20 @@ fn absent_parent(connection: &Connection, insert: &Insert<'_>, values: &[Option<
         if operands.len() != columns.len() || operands.iter().any(|v| v.is_null()) {
             continue;
         }
-        let condition: Vec<String> = columns.iter().map(|(_, to)| format!("{}=?", dialect.quote(to))).collect();
-        let text = format!("SELECT 1 FROM {} WHERE {}", dialect.quote(&parent), condition.join(" AND "));
+        let condition: Vec<String> = columns
+            .iter()
+            .map(|(_, to)| format!("{}=?", dialect.quote(to)))
+            .collect();
+        let text = format!(
+            "SELECT 1 FROM {} WHERE {}",
+            dialect.quote(&parent),
+            condition.join(" AND ")
+        );
         let mut statement = connection.prepare(&text).ok()?;
         for (i, operand) in operands.iter().enumerate() {
-            statement.raw_bind_parameter(i + 1, bind::parameter(operand).ok()?).ok()?;
+            statement
+                .raw_bind_parameter(i + 1, bind::parameter(operand).ok()?)
+                .ok()?;
         }
         if let Ok(None) = statement.raw_query().next() {
             let names: Vec<String> = columns.into_iter().map(|(child, _)| child).collect();

@@ -40,12 +40,17 @@ fn tokens(sql: &str) -> Result<Vec<Token<'_>>> {
                 out.push(Token::Space(" "));
             }
             b'/' if bytes.get(at + 1) == Some(&b'*') => {
-                at = sql[at + 2..].find("*/").map_or(bytes.len(), |n| at + 2 + n + 2);
+                at = sql[at + 2..]
+                    .find("*/")
+                    .map_or(bytes.len(), |n| at + 2 + n + 2);
                 out.push(Token::Space(" "));
             }
             quote @ (b'\'' | b'"' | b'`') => {
                 at = closing(bytes, at, quote).ok_or_else(|| {
-                    Error::new(ErrorKind::QuerySyntax, format!("a {} is not closed in: {sql}", char::from(quote)))
+                    Error::new(
+                        ErrorKind::QuerySyntax,
+                        format!("a {} is not closed in: {sql}", char::from(quote)),
+                    )
                 })?;
                 let inner = &sql[start + 1..at - 1];
                 let unescape = |q: &str| inner.replace(&q.repeat(2), q);
@@ -57,13 +62,20 @@ fn tokens(sql: &str) -> Result<Vec<Token<'_>>> {
             }
             b if b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80 => {
                 while at < bytes.len()
-                    && (bytes[at].is_ascii_alphanumeric() || bytes[at] == b'_' || bytes[at] == b'$' || bytes[at] >= 0x80)
+                    && (bytes[at].is_ascii_alphanumeric()
+                        || bytes[at] == b'_'
+                        || bytes[at] == b'$'
+                        || bytes[at] >= 0x80)
                 {
                     at += 1;
                 }
                 if matches!(&sql[start..at], "x" | "X") && bytes.get(at) == Some(&b'\'') {
-                    at = closing(bytes, at, b'\'')
-                        .ok_or_else(|| Error::new(ErrorKind::QuerySyntax, format!("a ' is not closed in: {sql}")))?;
+                    at = closing(bytes, at, b'\'').ok_or_else(|| {
+                        Error::new(
+                            ErrorKind::QuerySyntax,
+                            format!("a ' is not closed in: {sql}"),
+                        )
+                    })?;
                 }
                 out.push(Token::Word(&sql[start..at]));
             }
@@ -91,7 +103,11 @@ fn closing(bytes: &[u8], at: usize, quote: u8) -> Option<usize> {
     }
 }
 
-pub(super) fn translate(dialect: &SqliteDialect, sql: &str, is_attribute: &dyn Fn(&str) -> bool) -> Result<String> {
+pub(super) fn translate(
+    dialect: &SqliteDialect,
+    sql: &str,
+    is_attribute: &dyn Fn(&str) -> bool,
+) -> Result<String> {
     let tokens = tokens(sql)?;
     let mut out = String::with_capacity(sql.len() + 8);
     // For each open parenthesis: a GROUP_CONCAT call, and whether its separator was written.
@@ -103,7 +119,10 @@ pub(super) fn translate(dialect: &SqliteDialect, sql: &str, is_attribute: &dyn F
             Token::Other("(") => {
                 out.push('(');
                 let name = last_word(&tokens[..i]);
-                calls.push(name.is_some_and(|n| n.eq_ignore_ascii_case("group_concat")).then_some(false));
+                calls.push(
+                    name.is_some_and(|n| n.eq_ignore_ascii_case("group_concat"))
+                        .then_some(false),
+                );
             }
             Token::Other(")") => {
                 calls.pop();
@@ -190,7 +209,9 @@ fn last_word<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
 
 fn is_table_position(before: &[Token<'_>]) -> bool {
     last_word(before).is_some_and(|w| {
-        ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "REFERENCES"].iter().any(|k| w.eq_ignore_ascii_case(k))
+        ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "REFERENCES"]
+            .iter()
+            .any(|k| w.eq_ignore_ascii_case(k))
     })
 }
 
@@ -199,7 +220,10 @@ fn after_as(before: &[Token<'_>]) -> bool {
 }
 
 fn next_is(tokens: &[Token<'_>], i: usize, what: &str) -> bool {
-    tokens[i + 1..].iter().find(|t| !matches!(t, Token::Space(_))) == Some(&Token::Other(what))
+    tokens[i + 1..]
+        .iter()
+        .find(|t| !matches!(t, Token::Space(_)))
+        == Some(&Token::Other(what))
 }
 
 /// `schema.table` beginning at token `i`: the index after it, and the table's name.
@@ -223,14 +247,21 @@ fn move_separator(out: &mut String, tokens: &[Token<'_>], i: &mut usize) -> Resu
     let separator = match tokens.get(at) {
         Some(Token::Text(s)) => (*s).to_owned(),
         Some(Token::Double(s)) => format!("'{}'", s.replace('\'', "''")),
-        _ => return Err(Error::new(ErrorKind::QuerySyntax, "SEPARATOR is followed by a quoted text")),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::QuerySyntax,
+                "SEPARATOR is followed by a quoted text",
+            ));
+        }
     };
     let call = out.rfind('(').map_or(0, |_| opening(out));
     let inner = &out[call..];
     let upper = inner.to_ascii_uppercase();
     if upper.trim_start().starts_with("DISTINCT") {
         if separator != "','" {
-            return Err(Error::unsupported("SQLite joins DISTINCT values with a comma only"));
+            return Err(Error::unsupported(
+                "SQLite joins DISTINCT values with a comma only",
+            ));
         }
     } else {
         match find_word(&upper, "ORDER") {
@@ -266,7 +297,8 @@ fn find_word(upper: &str, word: &str) -> Option<usize> {
     let boundary = |b: Option<&u8>| b.is_none_or(|b| !b.is_ascii_alphanumeric() && *b != b'_');
     upper.match_indices(word).map(|(at, _)| at).find(|at| {
         let bytes = upper.as_bytes();
-        boundary(at.checked_sub(1).and_then(|b| bytes.get(b))) && boundary(bytes.get(at + word.len()))
+        boundary(at.checked_sub(1).and_then(|b| bytes.get(b)))
+            && boundary(bytes.get(at + word.len()))
     })
 }
 
@@ -296,7 +328,9 @@ pub(super) fn json_path(column: &str, path: &[JsonStep], cast: Option<&str>) -> 
     for step in path {
         match step {
             JsonStep::Member(name) if name.contains('"') => {
-                return Err(Error::unsupported(format!("the JSON member `{name}` holds a double quote")));
+                return Err(Error::unsupported(format!(
+                    "the JSON member `{name}` holds a double quote"
+                )));
             }
             JsonStep::Member(name) => text.push_str(&format!(".\"{name}\"")),
             JsonStep::Index(n) => text.push_str(&format!("[{n}]")),
@@ -313,19 +347,26 @@ pub(super) fn json_path(column: &str, path: &[JsonStep], cast: Option<&str>) -> 
     let cast = cast.trim().to_ascii_lowercase();
     let base = cast.split('(').next().unwrap_or_default().trim();
     Ok(match base {
-        "signed" | "unsigned" | "int" | "integer" | "bigint" | "smallint" | "tinyint" | "mediumint" | "int8" | "int16"
-        | "int32" | "int64" => format!("CAST({extract} AS INTEGER)"),
-        "double" | "double precision" | "float" | "real" | "decimal" | "numeric" | "float32" | "float64" => {
+        "signed" | "unsigned" | "int" | "integer" | "bigint" | "smallint" | "tinyint"
+        | "mediumint" | "int8" | "int16" | "int32" | "int64" => {
+            format!("CAST({extract} AS INTEGER)")
+        }
+        "double" | "double precision" | "float" | "real" | "decimal" | "numeric" | "float32"
+        | "float64" => {
             format!("CAST({extract} AS REAL)")
         }
         "bool" | "boolean" => extract,
         "json" | "jsonb" => format!("({column} -> {literal})"),
-        "char" | "varchar" | "text" | "date" | "datetime" | "timestamp" | "time" | "character varying" => {
+        "char" | "varchar" | "text" | "date" | "datetime" | "timestamp" | "time"
+        | "character varying" => {
             format!("CAST({extract} AS TEXT)")
         }
         _ => {
-            return Err(Error::new(ErrorKind::QuerySyntax, format!("unknown type `{cast}` after a JSON path"))
-                .hint("Known are signed, unsigned, bigint, double, boolean, char and json."));
+            return Err(Error::new(
+                ErrorKind::QuerySyntax,
+                format!("unknown type `{cast}` after a JSON path"),
+            )
+            .hint("Known are signed, unsigned, bigint, double, boolean, char and json."));
         }
     })
 }
@@ -367,34 +408,55 @@ mod tests {
     use super::*;
 
     fn translated(sql: &str) -> String {
-        translate(&SqliteDialect, sql, &|name| matches!(name, "sex" | "notes" | "session_date")).unwrap()
+        translate(&SqliteDialect, sql, &|name| {
+            matches!(name, "sex" | "notes" | "session_date")
+        })
+        .unwrap()
     }
 
     #[test]
     fn quotes_become_identifiers_or_texts() {
-        assert_eq!(translated(r#"`sex` = "M" and "sex" <> 'it''s "x"'"#), r#""sex" = 'M' and "sex" <> 'it''s "x"'"#);
+        assert_eq!(
+            translated(r#"`sex` = "M" and "sex" <> 'it''s "x"'"#),
+            r#""sex" = 'M' and "sex" <> 'it''s "x"'"#
+        );
         assert_eq!(translated(r#"notes = "O'B""#), "notes = 'O''B'");
-        assert_eq!(translated("tag = X'00ff' -- gone\n or 1"), "tag = X'00ff'  \n or 1");
+        assert_eq!(
+            translated("tag = X'00ff' -- gone\n or 1"),
+            "tag = X'00ff'  \n or 1"
+        );
     }
 
     #[test]
     fn table_names_become_one_identifier() {
         let expected = r#"x in (select x from "lab.#rig")"#;
         assert_eq!(translated("x in (select x from `lab`.`#rig`)"), expected);
-        assert_eq!(translated(r##"x in (select x from "lab"."#rig")"##), expected);
+        assert_eq!(
+            translated(r##"x in (select x from "lab"."#rig")"##),
+            expected
+        );
         assert_eq!(translated(r##"x in (select x from "lab.#rig")"##), expected);
-        assert_eq!(translated("select * from lab.rig r join `b`.`c` using (x)"), r#"select * from "lab.rig" r join "b.c" using (x)"#);
+        assert_eq!(
+            translated("select * from lab.rig r join `b`.`c` using (x)"),
+            r#"select * from "lab.rig" r join "b.c" using (x)"#
+        );
         assert_eq!(translated(r#"a."sex" = 1"#), r#"a."sex" = 1"#);
     }
 
     #[test]
     fn functions_of_mysql_are_spelled_for_sqlite() {
-        assert_eq!(translated("GROUP_CONCAT(notes SEPARATOR ';')"), "GROUP_CONCAT(notes,';')");
+        assert_eq!(
+            translated("GROUP_CONCAT(notes SEPARATOR ';')"),
+            "GROUP_CONCAT(notes,';')"
+        );
         assert_eq!(
             translated("group_concat(concat(sex, notes) ORDER BY notes DESC SEPARATOR ', ')"),
             "group_concat(concat(sex, notes),', ' ORDER BY notes DESC)"
         );
-        assert_eq!(translated("TIMESTAMPDIFF(DAY, session_date, NOW()) > 3"), "TIMESTAMPDIFF('DAY', session_date, NOW()) > 3");
+        assert_eq!(
+            translated("TIMESTAMPDIFF(DAY, session_date, NOW()) > 3"),
+            "TIMESTAMPDIFF('DAY', session_date, NOW()) > 3"
+        );
         assert_eq!(translated("IF(sex='M', 1, 0)"), "iif(sex='M', 1, 0)");
     }
 
@@ -410,7 +472,14 @@ mod tests {
     fn json_terms_are_taken_apart() {
         let (column, path, cast) = parse_json_term("meta.a[2].b:signed").unwrap();
         assert_eq!((column.as_str(), cast.as_deref()), ("meta", Some("signed")));
-        assert_eq!(path, [JsonStep::Member("a".into()), JsonStep::Index(2), JsonStep::Member("b".into())]);
+        assert_eq!(
+            path,
+            [
+                JsonStep::Member("a".into()),
+                JsonStep::Index(2),
+                JsonStep::Member("b".into())
+            ]
+        );
         assert!(parse_json_term("year(x)").is_none());
     }
 }

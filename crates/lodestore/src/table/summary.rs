@@ -1,7 +1,7 @@
 //! How much there is: rows and objects by table and schema, for listings.
 
 use crate::definition::{TableName, Tier, Type};
-use crate::error::Result;
+use crate::error::{Error, Result, did_you_mean};
 use crate::query::{Query, col};
 use crate::schema::Lode;
 
@@ -36,8 +36,18 @@ pub struct SchemaSummary {
 }
 
 impl Lode {
-    /// The tables of a schema in order of dependency, with rows and objects.
+    /// The tables of a schema in order of dependency, with rows and objects. An error if there is no such schema.
     pub fn table_summaries(&self, schema: &str) -> Result<Vec<TableSummary>> {
+        let known = self.schemas()?;
+        if !known.iter().any(|k| k == schema) {
+            let error = Error::invalid(format!("there is no schema `{schema}`"));
+            return Err(
+                match did_you_mean(schema, known.iter().map(String::as_str)) {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                },
+            );
+        }
         self.tables(schema)?
             .into_iter()
             .map(|table| self.table_summary(table))

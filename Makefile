@@ -7,7 +7,8 @@ TEST_VENV := .venv-test
 BENCH_VENV := .venv-bench
 PIP_FLAGS := --quiet --disable-pip-version-check
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-EXAMPLES := $(basename $(notdir $(wildcard crates/lodestore/examples/*.rs)))
+# Examples are tests; blob_speed is a measurement.
+EXAMPLES := $(filter-out blob_speed,$(basename $(notdir $(wildcard crates/lodestore/examples/*.rs))))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python lint format bench bench-quick docs cli clean
@@ -38,7 +39,7 @@ test-rust:
 		cargo test -p lodestore -p lodestore-cli --lib --bins --tests --no-fail-fast; \
 	fi
 	cargo test -p lodestore --doc --quiet
-	@for example in $(EXAMPLES); do \
+	@mkdir -p target; for example in $(EXAMPLES); do \
 		echo "example $$example"; cargo run --quiet -p lodestore --example $$example > target/example-$$example.log 2>&1 \
 			|| { cat target/example-$$example.log; exit 1; }; \
 	done

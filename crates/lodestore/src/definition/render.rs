@@ -123,24 +123,8 @@ impl Default {
 
 fn is_number(type_: &Type) -> bool {
     match type_ {
-        Type::Core(core) => matches!(
-            core,
-            CoreType::Int8
-                | CoreType::Int16
-                | CoreType::Int32
-                | CoreType::Int64
-                | CoreType::Float32
-                | CoreType::Float64
-                | CoreType::Bool
-                | CoreType::Decimal { .. }
-        ),
-        Type::Native(native) => matches!(
-            native.kind,
-            NativeKind::Int { .. }
-                | NativeKind::UnsignedBig { .. }
-                | NativeKind::Float
-                | NativeKind::Decimal { .. }
-        ),
+        Type::Core(core) => core.is_numeric(),
+        Type::Native(native) => native.kind.is_numeric(),
         Type::Codec(_) => false,
     }
 }

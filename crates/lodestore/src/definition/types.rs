@@ -754,6 +754,36 @@ impl<'a> Words<'a> {
     }
 }
 
+impl CoreType {
+    /// True for integers, floats, decimals and truth values.
+    pub fn is_numeric(&self) -> bool {
+        matches!(
+            self,
+            CoreType::Int8
+                | CoreType::Int16
+                | CoreType::Int32
+                | CoreType::Int64
+                | CoreType::Float32
+                | CoreType::Float64
+                | CoreType::Bool
+                | CoreType::Decimal { .. }
+        )
+    }
+}
+
+impl NativeKind {
+    /// True for integers, floats and decimals.
+    pub fn is_numeric(&self) -> bool {
+        matches!(
+            self,
+            NativeKind::Int { .. }
+                | NativeKind::UnsignedBig { .. }
+                | NativeKind::Float
+                | NativeKind::Decimal { .. }
+        )
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -83,24 +83,8 @@ fn is_given(value: Option<&Value>, storage: &StorageType) -> bool {
 
 fn is_numeric(storage: &StorageType) -> bool {
     match storage {
-        StorageType::Core(core) => matches!(
-            core,
-            CoreType::Int8
-                | CoreType::Int16
-                | CoreType::Int32
-                | CoreType::Int64
-                | CoreType::Float32
-                | CoreType::Float64
-                | CoreType::Bool
-                | CoreType::Decimal { .. }
-        ),
-        StorageType::Native(n) => matches!(
-            n.kind,
-            NativeKind::Int { .. }
-                | NativeKind::UnsignedBig { .. }
-                | NativeKind::Float
-                | NativeKind::Decimal { .. }
-        ),
+        StorageType::Core(core) => core.is_numeric(),
+        StorageType::Native(n) => n.kind.is_numeric(),
     }
 }
 

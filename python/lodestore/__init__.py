@@ -18,7 +18,7 @@ Relational tables whose large values (arrays, files, Zarr trees) live in an obje
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._lodestore import __version__, debug_build
 from . import errors, settings
@@ -33,9 +33,6 @@ from .schemas import Schema, VirtualModule, list_schemas, virtual_schema
 from .settings import config
 from .table import FreeTable, Table, ValidationResult
 from .user_tables import Compute, Computed, Entry, Imported, Ingest, Lookup, Manual, Part
-
-if TYPE_CHECKING:
-    from . import cli as _cli_module, deploy, diagram, gc, migrate  # noqa: F401
 
 __author__ = "The Lodestore developers"
 
@@ -97,6 +94,7 @@ _LAZY = {
     "Codec": "codecs",
     "list_codecs": "codecs",
     "get_codec": "codecs",
+    "load_all": "builtin_codecs",
     "SchemaCodec": "builtin_codecs",
     "NpyRef": "builtin_codecs",
     "AttachFileType": "builtin_codecs",

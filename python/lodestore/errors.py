@@ -26,6 +26,7 @@ __all__ = [
     "LostConnectionError",
     "MissingAttributeError",
     "MissingExternalFile",
+    "ExistingFileError",
     "MissingFileError",
     "MissingTableError",
     "NotAFileError",
@@ -159,6 +160,10 @@ class WrongValueError(DataJointError, ValueError):
 
 class UnknownKeyError(DataJointError, KeyError):
     """A name that is not there."""
+
+
+class ExistingFileError(DataJointError, FileExistsError):
+    """A local file that is there already."""
 
 
 class MissingFileError(DataJointError, FileNotFoundError):

@@ -83,6 +83,7 @@ fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::Value => "WrongValueError",
         ErrorKind::UnknownKey => "UnknownKeyError",
         ErrorKind::FileNotFound => "MissingFileError",
+        ErrorKind::FileExists => "ExistingFileError",
         ErrorKind::IsADirectory => "NotAFileError",
         ErrorKind::Query => "QueryError",
         ErrorKind::QuerySyntax => "QuerySyntaxError",

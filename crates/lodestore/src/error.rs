@@ -34,6 +34,8 @@ pub enum ErrorKind {
     UnknownKey,
     /// A local file is absent (`FileNotFoundError`).
     FileNotFound,
+    /// A local file is there already (`FileExistsError`).
+    FileExists,
     /// A folder where a file was expected (`IsADirectoryError`).
     IsADirectory,
     /// Any database failure that has no kind of its own (`QueryError`).

@@ -51,7 +51,7 @@ impl Config {
     /// Writes a template configuration file and, if asked, a secrets directory with placeholders.
     ///
     /// # Errors
-    /// `Value` if the file exists already: a template never overwrites.
+    /// `FileExists` if the file is there already: a template never overwrites.
     pub fn save_template(path: &Path, minimal: bool, create_secrets: bool) -> Result<PathBuf> {
         let template = if minimal {
             json!({"database": {"host": "localhost", "port": 3306}})
@@ -125,7 +125,7 @@ fn pretty(value: &Json) -> String {
 fn create_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let mut file = fs::File::create_new(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => Error::new(
-            ErrorKind::Value,
+            ErrorKind::FileExists,
             format!("{} exists already", path.display()),
         )
         .path(path.display().to_string())

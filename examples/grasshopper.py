@@ -13,9 +13,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+import zarr
 
 import lodestore as dj
+
+matplotlib.use("Agg")  # draw to files
+import matplotlib.pyplot as plt  # noqa: E402
 
 # --- 1. Where the data live ------------------------------------------------------------------------------------------
 
@@ -120,6 +125,7 @@ class TriggeredAverage(dj.Computed):
     definition = """
     # the sound that makes the neuron fire: the average of what came before each spike
     -> Recording
+    -> Waveform
     -> Filter
     ---
     n_spikes : int32
@@ -218,12 +224,6 @@ def read_nifti(path):
     return np.frombuffer(raw, dtype, int(np.prod(shape)), offset=offset).reshape(shape, order="F")
 
 
-def zarr_store(mapping_or_object, mode):
-    import zarr
-
-    return zarr.open(mapping_or_object, mode=mode)
-
-
 for number in (1, 2):
     path = RECORDINGS / f"fmri{number}.nii.gz"
     voxels = read_nifti(path)
@@ -233,8 +233,6 @@ for number in (1, 2):
     with Volume.staged_insert1 as staged:
         staged.rec["volume"] = number
         staged.rec["source_file"] = path
-        import zarr
-
         target = zarr.open(
             staged.store("frames", ".zarr"),
             mode="w",
@@ -272,9 +270,7 @@ frames = (Volume & {"volume": 1}).fetch1("frames")
 volume = zarr.open(frames.fsmap, mode="r")
 print(f"  {frames!r}\n  opened as {volume}; mean of its first frame {volume[0].mean():.1f}")
 
-rates = (TriggeredAverage & "filter = 'short'").proj(
-    "n_spikes", strong="n_spikes > 400"
-)
+rates = (TriggeredAverage & "filter = 'short'").proj("n_spikes", strong="n_spikes > 900")
 print(f"  {rates.to_dicts()}")
 per_neuron = Neuron.aggr(TriggeredAverage.Lag, samples="count(*)", peak="max(amplitude)")
 print(f"  {per_neuron.to_dicts()}")
@@ -282,11 +278,6 @@ print(f"  {per_neuron.to_dicts()}")
 # --- 6. Look ---------------------------------------------------------------------------------------------------------
 
 say("Drawing")
-import matplotlib  # noqa: E402
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for row in TriggeredAverage & "filter = 'long'":
     average = row["average"].load()
@@ -320,4 +311,4 @@ on_disk()
 # What is still named by a row is still there.
 assert (Recording & {"stimulus": 1}).fetch1("spike_times").size > 0
 assert (Waveform & {"stimulus": 2}).fetch1("amplitude").load().size > 0
-say(f"Done. Everything is in {directory}: look at it with `lode ls {directory / 'grasshopper.db'}`.")
+say(f"Done. Everything is in {directory}: look at it with `lode -d {directory / 'grasshopper.db'} ls`.")

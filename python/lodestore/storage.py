@@ -222,10 +222,8 @@ def _root(backend: StorageBackend, path: str) -> str:
 def file_system(backend: StorageBackend) -> Any:
     """The store as an fsspec file system: the local one for a file store (absolute paths), else one over the engine
     (paths relative to the location)."""
-    try:
-        import fsspec.implementations.local as local
-    except ImportError:
-        raise DataJointError("this needs fsspec").suggest("pip install 'lodestore[zarr]'") from None
+    import fsspec.implementations.local as local
+
     if backend.local_path("x") is not None:
         return local.LocalFileSystem(auto_mkdir=True)
     return _store_file_system_class()(backend=backend)

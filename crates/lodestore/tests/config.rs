@@ -215,7 +215,7 @@ fn values_are_coerced_and_refused() {
         ("loglevel", json!("debug")),
     ] {
         let error = config.set(key, value).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::FileExists);
+        assert_eq!(error.kind(), ErrorKind::Value);
         assert!(error.message().contains(key));
     }
     let error = config.set("safemod", json!(true)).unwrap_err();
@@ -223,7 +223,7 @@ fn values_are_coerced_and_refused() {
     assert!(error.to_string().contains("safemode"), "{error}");
     assert_eq!(
         config.set("database.hots", json!("x")).unwrap_err().kind(),
-        ErrorKind::FileExists
+        ErrorKind::Value
     );
     assert_eq!(config.get("nothing"), None);
     let error = config.set("database.password", json!(12)).unwrap_err();

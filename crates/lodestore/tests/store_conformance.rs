@@ -587,7 +587,7 @@ fn a_failing_put_leaves_nothing_behind() {
         let error = faulty.put_many(&puts, &Silent).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Store);
         assert!(error.to_string().contains("full"));
-        assert_eq!(faulty.attempts(), 4);
+        assert_eq!(faulty.attempts(), 6);
         assert!(paths(&*f.store).is_empty());
         // A short write is found by who reads, and healed by who writes again.
         let short = FaultStore::new(f.store.clone(), Fault::ShortWrite, 0);

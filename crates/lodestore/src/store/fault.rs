@@ -55,38 +55,20 @@ impl FaultStore {
         self.puts.load(Ordering::Relaxed)
     }
 
-    fn put_one(&self, put: &Put, progress: &dyn Progress) -> Result<PutOutcome> {
-        if self.puts.fetch_add(1, Ordering::Relaxed) != self.nth {
-            return self.inner.put(put, progress);
+    /// Where in a batch of so many puts the fault strikes, if it does.
+    fn struck(&self, count: usize) -> Option<usize> {
+        let first = self.puts.fetch_add(count, Ordering::Relaxed);
+        self.nth.checked_sub(first).filter(|at| *at < count)
+    }
+
+    /// Replaces an object by its first half.
+    fn cut(&self, put: &Put) -> Result<()> {
+        if let PutSource::Segments(segments) = &put.source {
+            let all = segments.concat();
+            self.inner
+                .put_bytes(put.path.as_str(), &all[..all.len() / 2])?;
         }
-        match self.fault {
-            Fault::Full => Err(Error::new(
-                ErrorKind::Store,
-                format!(
-                    "store `{}` is full: could not write {}",
-                    self.name(),
-                    put.path.as_str()
-                ),
-            )
-            .store(self.name())
-            .path(put.path.as_str())),
-            Fault::Broken => Err(Error::new(
-                ErrorKind::Store,
-                format!("could not write {}", put.path.as_str()),
-            )
-            .store(self.name())
-            .path(put.path.as_str())),
-            Fault::ShortWrite => {
-                let whole = self.inner.put(put, progress)?;
-                if let PutSource::Segments(segments) = &put.source {
-                    let all = segments.concat();
-                    self.inner
-                        .put_bytes(put.path.as_str(), &all[..all.len() / 2])?;
-                }
-                Ok(whole)
-            }
-            Fault::Unlistable | Fault::Unreadable => self.inner.put(put, progress),
-        }
+        Ok(())
     }
 
     fn refuse(&self, fault: Fault, path: &str) -> Result<()> {
@@ -176,17 +158,28 @@ impl Store for FaultStore {
     }
 
     fn put_many(&self, puts: &[Put], progress: &dyn Progress) -> Result<Vec<PutOutcome>> {
-        let mut outcomes = Vec::with_capacity(puts.len());
-        for put in puts {
-            match self.put_one(put, progress) {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(error) => {
-                    self.inner.discard(&outcomes);
-                    return Err(error);
-                }
+        let Some(struck) = self.struck(puts.len()).map(|at| &puts[at]) else {
+            return self.inner.put_many(puts, progress);
+        };
+        let path = struck.path.as_str();
+        let failed = |message: String| {
+            let error = Error::new(ErrorKind::Store, message);
+            Err(error.store(self.name()).path(path))
+        };
+        match self.fault {
+            // As a store that stages all contents before it publishes the first.
+            Fault::Full => failed(format!(
+                "store `{}` is full: could not write {path}",
+                self.name()
+            )),
+            Fault::Broken => failed(format!("could not write {path}")),
+            Fault::ShortWrite => {
+                let outcomes = self.inner.put_many(puts, progress)?;
+                self.cut(struck)?;
+                Ok(outcomes)
             }
+            Fault::Unlistable | Fault::Unreadable => self.inner.put_many(puts, progress),
         }
-        Ok(outcomes)
     }
 
     fn writer(&self, path: &str) -> Result<Box<dyn ObjectWriter>> {

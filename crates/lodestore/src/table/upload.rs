@@ -1,19 +1,20 @@
 //! Encoding rows and making their objects durable: many rows at once, with a bound on the bytes under way.
 //!
-//! The calling thread hands rows to workers in order. A worker encodes (hash, compression), writes the objects and lets
-//! go of the value, so that encoding, hashing and writing of different rows overlap. Codecs of foreign code run on the
-//! calling thread only: they may need its interpreter.
+//! The calling thread hands rows to encoders in order; encoders hash and compress; one writer takes whatever rows are
+//! encoded by then and writes their objects in one call, so that small objects share their flushes and large ones
+//! overlap with encoding. Codecs of foreign code run on the calling thread only: they may need its interpreter.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use super::rows::key_text;
 use crate::codec::{
-    Chain, EncodeContext, Encoded, PutPath, PutSource, Stores, manifest_path, record_hash,
+    Chain, EncodeContext, Encoded, Put, PutPath, PutSource, Stores, manifest_path, record_hash,
 };
 use crate::definition::TableName;
 use crate::error::{Error, ErrorKind, Result};
-use crate::progress::{Progress, Silent};
+use crate::progress::Progress;
 use crate::schema::{Attribute, Heading, Lode};
 use crate::sql::Dialect;
 use crate::store::StoreSet;
@@ -186,82 +187,17 @@ impl<'a> Uploader<'a> {
             .iter()
             .map(|i| &self.heading.attributes[*i])
             .collect();
-        let workers = match rows.len() {
-            1 => 1,
-            n => n.min(
-                2 * std::thread::available_parallelism()
-                    .map_or(4, usize::from)
-                    .max(2),
-            ),
-        };
-        let budget = Budget::new(self.bytes_in_flight);
-        let stopped = AtomicBool::new(false);
-        let mut outcome = Ok(());
-        let mut done = Vec::with_capacity(rows.len());
         self.progress.begin("storing", Some(rows.len() as u64));
-        if workers == 1 {
-            for (index, row) in rows.iter_mut().enumerate() {
-                let job = self.job(index, numbers[index], row, &attributes);
-                done.push(
-                    job.and_then(|job| Ok(self.work(job, self.progress)))
-                        .unwrap_or_else(|e| Done::failed(index, e)),
-                );
+        let (mut done, mut outcome) = if rows.len() == 1 {
+            let job = self.job(0, numbers[0], &mut rows[0], &attributes);
+            let encoded = job.and_then(|job| self.shared().encode_row(job));
+            match encoded.and_then(|row| self.shared().store_rows(vec![row], self.progress)) {
+                Ok(done) => (done, Ok(())),
+                Err(e) => (Vec::new(), Err(e)),
             }
         } else {
-            let (results, finished) = mpsc::channel();
-            std::thread::scope(|scope| {
-                let (jobs, queue) = mpsc::channel::<Job>();
-                let queue = Arc::new(Mutex::new(queue));
-                for _ in 0..workers {
-                    let (queue, results) = (Arc::clone(&queue), results.clone());
-                    let (budget, stopped) = (&budget, &stopped);
-                    let this = &self.shared();
-                    let this = this.clone();
-                    scope.spawn(move || {
-                        loop {
-                            let job = lock(&queue).recv();
-                            let Ok(job) = job else { break };
-                            let cost = job.cost;
-                            if !stopped.load(Ordering::Relaxed) {
-                                let done = this.work(job, &Silent);
-                                if done.result.is_err() {
-                                    stopped.store(true, Ordering::Relaxed);
-                                }
-                                // The receiver lives as long as the scope.
-                                let _ = results.send(done);
-                            }
-                            budget.give_back(cost);
-                        }
-                    });
-                }
-                for (index, row) in rows.iter_mut().enumerate() {
-                    if self.progress.interrupted() {
-                        outcome = Err(interrupted());
-                        break;
-                    }
-                    if stopped.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    match self.job(index, numbers[index], row, &attributes) {
-                        Ok(job) => {
-                            budget.take(job.cost);
-                            if jobs.send(job).is_err() {
-                                break;
-                            }
-                            self.progress.advance(1);
-                        }
-                        Err(e) => {
-                            stopped.store(true, Ordering::Relaxed);
-                            done.push(Done::failed(index, e));
-                            break;
-                        }
-                    }
-                }
-                drop(jobs);
-            });
-            drop(results);
-            done.extend(finished);
-        }
+            self.run_overlapped(rows, numbers, &attributes)
+        };
         self.progress.end();
 
         done.sort_by_key(|d| d.index);
@@ -273,14 +209,128 @@ impl<'a> Uploader<'a> {
                         rows[done.index][column.at] = value;
                     }
                 }
-                // The first failed row speaks; everything that was put is recorded all the same.
-                Err(e) if outcome.is_ok() => {
-                    outcome = Err(e.table(&self.table.schema, &self.table.name))
-                }
-                Err(_) => {}
+                Err(e) => outcome = outcome.and(Err(e)),
             }
         }
-        outcome
+        outcome.map_err(|e| e.table(&self.table.schema, &self.table.name))
+    }
+
+    /// Encoders, a writer, and the calling thread feeding them. What was stored comes back also after an error.
+    fn run_overlapped(
+        &self,
+        rows: &mut [Vec<Option<Value>>],
+        numbers: &[usize],
+        attributes: &[&Attribute],
+    ) -> (Vec<Done>, Result<()>) {
+        let encoders = std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .min(rows.len());
+        let budget = Budget::new(self.bytes_in_flight);
+        let stopped = AtomicBool::new(false);
+        let this = self.shared();
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Mutex::new(queue);
+        let (encoded, to_write) = mpsc::channel::<EncodedRow>();
+        let (results, finished) = mpsc::channel::<Result<Vec<Done>>>();
+        let mut done = Vec::with_capacity(rows.len());
+        let mut outcome = Ok(());
+        std::thread::scope(|scope| {
+            let (budget, stopped, queue, this) = (&budget, &stopped, &queue, &this);
+            for _ in 0..encoders {
+                let (encoded, results) = (encoded.clone(), results.clone());
+                scope.spawn(move || {
+                    loop {
+                        let job = lock(queue).recv();
+                        let Ok(job) = job else { break };
+                        let cost = job.cost;
+                        if stopped.load(Ordering::Relaxed) {
+                            budget.give_back(cost);
+                            continue;
+                        }
+                        // Both receivers live as long as the scope.
+                        match this.encode_row(job) {
+                            Ok(row) => drop(encoded.send(row)),
+                            Err(e) => {
+                                stopped.store(true, Ordering::Relaxed);
+                                drop(results.send(Err(e)));
+                                budget.give_back(cost);
+                            }
+                        }
+                    }
+                });
+            }
+            drop(encoded);
+            scope.spawn(move || {
+                while let Ok(first) = to_write.recv() {
+                    let mut ready = vec![first];
+                    ready.extend(to_write.try_iter());
+                    let cost = ready.iter().map(|row| row.cost).sum();
+                    if !stopped.load(Ordering::Relaxed) {
+                        let stored = this.store_rows(ready, &Stopped(stopped));
+                        if stored.is_err() {
+                            stopped.store(true, Ordering::Relaxed);
+                        }
+                        drop(results.send(stored));
+                    }
+                    budget.give_back(cost);
+                }
+            });
+            // The calling thread is the only one that may ask for interruption.
+            let mut collect = |result: Result<Vec<Done>>| match result {
+                Ok(rows) => {
+                    self.progress.advance(rows.len() as u64);
+                    done.extend(rows);
+                }
+                Err(e) => {
+                    // The first row speaks. An error that follows from being stopped names no row.
+                    let row = |e: &Error| e.place().row.unwrap_or(usize::MAX);
+                    if outcome.as_ref().err().is_none_or(|first| row(&e) < row(first)) {
+                        outcome = Err(e);
+                    }
+                }
+            };
+            let interrupt = || {
+                let interrupt = self.progress.interrupted();
+                if interrupt {
+                    stopped.store(true, Ordering::Relaxed);
+                }
+                interrupt
+            };
+            for (index, row) in rows.iter_mut().enumerate() {
+                if interrupt() {
+                    collect(Err(interrupted()));
+                }
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                match self.job(index, numbers[index], row, attributes) {
+                    Ok(job) => {
+                        budget.take(job.cost);
+                        if jobs.send(job).is_err() {
+                            break;
+                        }
+                    }
+                    Err(e) => {
+                        stopped.store(true, Ordering::Relaxed);
+                        collect(Err(e));
+                    }
+                }
+                finished.try_iter().for_each(&mut collect);
+            }
+            drop(jobs);
+            loop {
+                match finished.recv_timeout(Duration::from_millis(50)) {
+                    Ok(result) => collect(result),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        if !stopped.load(Ordering::Relaxed) && interrupt() {
+                            collect(Err(interrupted()));
+                        }
+                    }
+                }
+            }
+        });
+        (done, outcome)
     }
 
     fn shared(&self) -> Shared<'_> {
@@ -290,10 +340,6 @@ impl<'a> Uploader<'a> {
             table: self.table,
             columns: &self.columns,
         }
-    }
-
-    fn work(&self, job: Job, progress: &dyn Progress) -> Done {
-        self.shared().work(job, progress)
     }
 
     /// Takes the codec values out of a row. Foreign codecs encode here, on the calling thread.
@@ -326,7 +372,7 @@ impl<'a> Uploader<'a> {
                     let shared = self.shared();
                     let encoded = shared
                         .encode(column, value, &job.key)
-                        .map_err(|e| shared.place(e, column, &job))?;
+                        .map_err(|e| shared.place(e, column, &job.text, job.row))?;
                     job.cost += encoded.puts.iter().map(put_size).sum::<u64>()
                         + approximate_size(&encoded.value);
                     Pending::Encoded(encoded)
@@ -359,24 +405,32 @@ struct Job {
     cost: u64,
 }
 
+/// A row whose values are encoded and whose objects are not yet written.
+struct EncodedRow {
+    index: usize,
+    row: usize,
+    text: String,
+    values: Vec<Option<Encoded>>,
+    cost: u64,
+}
+
+/// A row whose objects are durable.
 struct Done {
     index: usize,
     objects: Vec<Relied>,
     result: Result<Vec<Option<Value>>>,
 }
 
-impl Done {
-    fn failed(index: usize, e: Error) -> Self {
-        Done {
-            index,
-            objects: Vec::new(),
-            result: Err(e),
-        }
+/// Passes on that the work was stopped elsewhere.
+struct Stopped<'a>(&'a AtomicBool);
+
+impl Progress for Stopped<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What workers share.
-#[derive(Clone)]
+/// What the threads share.
 struct Shared<'a> {
     stores: &'a Arc<StoreSet>,
     dialect: &'a dyn Dialect,
@@ -385,30 +439,111 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    fn work(&self, mut job: Job, progress: &dyn Progress) -> Done {
-        let mut objects = Vec::new();
+    fn encode_row(&self, mut job: Job) -> Result<EncodedRow> {
         let mut values = Vec::with_capacity(self.columns.len());
-        let mut result = Ok(());
         for (column, pending) in self.columns.iter().zip(std::mem::take(&mut job.values)) {
-            match self.store(column, pending, &job.key, &mut objects, progress) {
-                Ok(value) => values.push(value),
-                Err(e) => {
-                    result = Err(self.place(e, column, &job));
-                    break;
+            values.push(match pending {
+                Pending::Default => None,
+                Pending::Encoded(encoded) => Some(encoded),
+                Pending::Plain(value) => Some(
+                    self.encode(column, value, &job.key)
+                        .map_err(|e| self.place(e, column, &job.text, job.row))?,
+                ),
+            });
+        }
+        Ok(EncodedRow {
+            index: job.index,
+            row: job.row,
+            text: job.text,
+            values,
+            cost: job.cost,
+        })
+    }
+
+    /// Writes the objects of the rows in one call, and gives the columns' values in stored form. If a write fails,
+    /// nothing of this call is left but objects at content-addressed paths, which the collector finds.
+    fn store_rows(&self, mut rows: Vec<EncodedRow>, progress: &dyn Progress) -> Result<Vec<Done>> {
+        let mut puts: Vec<Put> = Vec::new();
+        let mut owners = Vec::new();
+        for (at, row) in rows.iter_mut().enumerate() {
+            for (column, encoded) in row.values.iter_mut().enumerate() {
+                for put in encoded.iter_mut().flat_map(|e| e.puts.drain(..)) {
+                    puts.push(put);
+                    owners.push((at, column));
                 }
             }
         }
-        Done {
-            index: job.index,
-            objects,
-            result: result.map(|()| values),
+        let outcomes = match puts.is_empty() {
+            true => Vec::new(),
+            false => self.stores.put_all(&puts, progress).map_err(|e| {
+                let path = e.place().path.clone();
+                let blamed = puts
+                    .iter()
+                    .zip(&owners)
+                    .find(|(put, _)| puts.len() == 1 || path.as_deref() == Some(put.path.as_str()));
+                match blamed {
+                    Some((_, (at, column))) => {
+                        let row = &rows[*at];
+                        self.place(e, &self.columns[*column], &row.text, row.row)
+                    }
+                    None => e,
+                }
+            })?,
+        };
+        let mut stored = puts.into_iter().zip(outcomes).zip(owners).peekable();
+        let mut done = Vec::with_capacity(rows.len());
+        for (at, row) in rows.into_iter().enumerate() {
+            let mut objects = Vec::new();
+            let mut result = Ok(Vec::with_capacity(row.values.len()));
+            for (column, encoded) in row.values.into_iter().enumerate() {
+                let mut value = encoded.map(|e| e.value);
+                while let Some(((put, outcome), _)) =
+                    stored.next_if(|(_, owner)| *owner == (at, column))
+                {
+                    if let (Some(key), Some(value), Ok(_)) = (put.record_hash, &mut value, &result) {
+                        let recorded = match &outcome.hash {
+                            Some(hash) => record_hash(value, key, hash),
+                            None => Err(Error::invalid("the store computed no hash")
+                                .path(put.path.as_str())),
+                        };
+                        if let Err(e) = recorded {
+                            result = Err(e);
+                        }
+                    }
+                    objects.push(Relied {
+                        store: put.store,
+                        folder: matches!(put.source, PutSource::Folder(_)),
+                        path: put.path,
+                        created: outcome.created,
+                    });
+                }
+                let column = &self.columns[column];
+                result = result.and_then(|mut values| {
+                    values.push(self.stored(column, value)?);
+                    Ok(values)
+                });
+                result = result.map_err(|e| self.place(e, column, &row.text, row.row));
+            }
+            done.push(Done {
+                index: row.index,
+                objects,
+                result,
+            });
+        }
+        Ok(done)
+    }
+
+    fn stored(&self, column: &CodecColumn, value: Option<Value>) -> Result<Option<Value>> {
+        match (value.filter(|v| !v.is_null()), &column.attribute.storage) {
+            (Some(value), Some(storage)) => self.dialect.stored(storage, &value).map(Some),
+            (value, _) => Ok(value),
         }
     }
 
-    fn place(&self, e: Error, column: &CodecColumn, job: &Job) -> Error {
+    fn place(&self, e: Error, column: &CodecColumn, key: &str, row: usize) -> Error {
         e.attribute(&*column.attribute.name)
-            .key(&job.text)
-            .row(job.row)
+            .key(key)
+            .row(row)
             .table(&self.table.schema, &self.table.name)
     }
 
@@ -425,47 +560,6 @@ impl Shared<'_> {
                 stores,
             },
         )
-    }
-
-    /// Encodes if need be, writes the objects, and returns the column's value in stored form.
-    fn store(
-        &self,
-        column: &CodecColumn,
-        pending: Pending,
-        key: &Row,
-        objects: &mut Vec<Relied>,
-        progress: &dyn Progress,
-    ) -> Result<Option<Value>> {
-        let Encoded { mut value, puts } = match pending {
-            Pending::Default => return Ok(None),
-            Pending::Plain(value) => self.encode(column, value, key)?,
-            Pending::Encoded(encoded) => encoded,
-        };
-        for put in puts {
-            let outcome = self
-                .stores
-                .get_store(Some(&put.store))?
-                .put(&put, progress)?;
-            objects.push(Relied {
-                store: put.store.clone(),
-                path: put.path.clone(),
-                folder: matches!(put.source, PutSource::Folder(_)),
-                created: outcome.created,
-            });
-            if let Some(key) = put.record_hash {
-                let hash = outcome.hash.ok_or_else(|| {
-                    Error::invalid("the store computed no hash").path(put.path.as_str())
-                })?;
-                record_hash(&mut value, key, &hash)?;
-            }
-        }
-        if value.is_null() {
-            return Ok(None);
-        }
-        match &column.attribute.storage {
-            Some(storage) => self.dialect.stored(storage, &value).map(Some),
-            None => Ok(Some(value)),
-        }
     }
 }
 
@@ -510,7 +604,7 @@ pub(super) fn interrupted() -> Error {
     Error::new(ErrorKind::Interrupted, "interrupted")
 }
 
-fn put_size(put: &crate::codec::Put) -> u64 {
+fn put_size(put: &Put) -> u64 {
     match &put.source {
         PutSource::Segments(segments) => segments.iter().map(|s| s.len() as u64).sum(),
         PutSource::File(_) | PutSource::Folder(_) => STREAMED,

@@ -4,6 +4,9 @@
 //! `config`, `connection`, `query`, `table` and `progress` are the handles behind the public classes of
 //! `python/lodestore/`. One call crosses the boundary per user call; the GIL is released while the engine works.
 
+// Names and tuples are as the Python side wants them.
+#![allow(clippy::type_complexity, clippy::wrong_self_convention)]
+
 use pyo3::prelude::*;
 
 mod blob;

@@ -578,10 +578,9 @@ fn row_of(dict: &Bound<'_, PyDict>) -> PyResult<Row> {
             )));
         };
         // What is restricted by is converted as a column's value is; attributes of codecs refuse later, by name.
-        let converted = from_py(&value, Mode::Column).map_err(|error| {
+        let converted = from_py(&value, Mode::Column).inspect_err(|error| {
             let note = format!("restriction by `{name}`");
             let _ = error.value(value.py()).call_method1("add_note", (note,));
-            error
         })?;
         row.set(name, converted);
     }

@@ -3,7 +3,7 @@
 //! The public classes are Python's (they take part in NumPy's and dataclass protocols); what reads is here.
 
 use std::any::Any;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use lodestore::codec::{
-    ObjectHandle, Put, PutPath, PutSource, StoreLink, Stores, content_hash, manifest_path,
-};
+use lodestore::codec::{Put, PutPath, PutSource, StoreLink, Stores, content_hash, manifest_path};
 use lodestore::progress::Silent;
 use lodestore::store::{ObjectWriter, StagedObject, Store, StoreSet};
 use lodestore::{Error, ErrorKind, Row};

@@ -1,7 +1,7 @@
 //! Conversion: values both ways.
 //!
-//! * [`from_py`]: a Python object as a [`Value`](lodestore::Value), by the rules that its destination asks for ([`Mode`]).
-//! * [`to_py`]: back.
+//! * `from_py`: a Python object as a [`Value`](lodestore::Value), by the rules that its destination asks for (`Mode`).
+//! * `to_py`: back.
 //! * `arrays`: NumPy arrays, sharing memory in both directions wherever possible.
 //! * `rows`: what users hand to `insert`, in bulk.
 //!
@@ -13,7 +13,7 @@ mod rows;
 mod to_py;
 
 pub(crate) use arrays::{array_to_py, dtype_to_py, objects_to_py};
-pub(crate) use from_py::{Mode, PyForeign, from_py, mode_of_attribute, mode_of_spec};
+pub(crate) use from_py::{Mode, from_py, mode_of_spec};
 pub(crate) use rows::{Columns, row_from_py, rows_from_py};
 pub(crate) use to_py::{decimal, json_loads, json_to_py, row_to_dict, to_py, uuid};
 

@@ -11,7 +11,7 @@
 //! | [`definition`] | the definition language and the types; no I/O |
 //! | [`codec`] | a value and its stored form; lazy references |
 //! | [`store`] | object stores: specifications, addressing, transfer |
-//! | [`sql`] | dialects (text) and connections (I/O) |
+//! | [`mod@sql`] | dialects (text) and connections (I/O) |
 //! | [`schema`] | schemas and tables in a database |
 //! | [`query`] | the algebra and its SQL |
 //! | [`table`] | insert, fetch, update, delete |

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lodestore::codec::{
-    DecodeContext, EncodeContext, MapMode, NpyRef, ObjectReader, ObjectRef, PutSource, Registry,
-    Stores, load_all, record_hash,
+    DecodeContext, EncodeContext, MapMode, NpyRef, ObjectRef, PutSource, Registry, Stores,
+    load_all, record_hash,
 };
 use lodestore::progress::Silent;
 use lodestore::store::{self, Store, StoreOptions, StoreSet, StoreSpec};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use lodestore::codec::{Manifest, ObjectReader, Put, PutPath, PutSource, content_hash};
+use lodestore::codec::{Manifest, Put, PutPath, PutSource, content_hash};
 use lodestore::progress::{Progress, Silent};
 use lodestore::store::{
     self, MemoryStore, Store, StoreOptions, StoreSpec, fault::Fault, fault::FaultStore,

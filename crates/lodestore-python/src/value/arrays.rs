@@ -43,7 +43,7 @@ const UNITS: [(TimeUnit, &str); 14] = [
 /// The memory of an outgoing array; NumPy holds it as the array's base.
 #[pyclass(frozen, module = "lodestore._lodestore", name = "_Memory")]
 pub(crate) struct Memory {
-    memory: BytesMut,
+    _memory: BytesMut,
 }
 
 /// The memory of an incoming array, kept alive by a reference to the array.
@@ -290,7 +290,7 @@ fn raw_to_py<'py>(
         Err(shared) => BytesMut::from(&shared[..]),
     };
     let alignment: usize = descr.getattr(intern!(py, "alignment"))?.extract()?;
-    if (memory.as_ptr() as usize + offset) % alignment != 0 {
+    if !(memory.as_ptr() as usize + offset).is_multiple_of(alignment) {
         // NumPy can work on such memory, slowly. One copy is cheaper than slow arithmetic for ever.
         let mut room = BytesMut::zeroed(memory.len() + alignment);
         let shift = (alignment - (room.as_ptr() as usize + offset) % alignment) % alignment;
@@ -298,7 +298,7 @@ fn raw_to_py<'py>(
         memory = room.split_off(shift);
     }
     let data = memory.as_mut_ptr();
-    let base = Bound::new(py, Memory { memory })?;
+    let base = Bound::new(py, Memory { _memory: memory })?;
     let mut dims: Vec<npy_intp> = shape.iter().map(|&n| n as npy_intp).collect();
     let mut steps: Vec<npy_intp> = strides.to_vec();
     // SAFETY: `data + offset` with these strides stays within `memory` (checked above), which `base` keeps alive and in

@@ -208,14 +208,15 @@ impl NpyRef {
         let content = store.read(&self.path)?;
         let name = store.name();
         let found = content.len() as u64;
-        if let Some(size) = self.metadata.get("size").and_then(|s| s.as_u64()) {
-            if store.verifies() && size != found {
-                return Err(corrupt(
-                    name,
-                    &self.path,
-                    format!("it has {found} bytes, its row says {size}"),
-                ));
-            }
+        if let Some(size) = self.metadata.get("size").and_then(|s| s.as_u64())
+            && store.verifies()
+            && size != found
+        {
+            return Err(corrupt(
+                name,
+                &self.path,
+                format!("it has {found} bytes, its row says {size}"),
+            ));
         }
         let header =
             npy::parse_header(&content).map_err(|e| corrupt(name, &self.path, e.message()))?;

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    CoreType, Default, ForeignKeyLine, ItemKind, NativeKind, Section, TableDefinition, Type,
-};
+use super::{Default, ForeignKeyLine, ItemKind, Section, TableDefinition, Type};
 
 /// One line of `describe()`.
 ///

@@ -37,6 +37,9 @@ pub enum Theme {
     Dark,
 }
 
+/// What only a front door knows about a table or schema; none where it knows nothing.
+pub type Text<'a, T> = &'a dyn Fn(&T) -> Option<String>;
+
 /// How a diagram is drawn. The functions tell what only a front door knows; all may be left out.
 #[derive(Clone, Copy, Default)]
 pub struct Style<'a> {
@@ -45,11 +48,11 @@ pub struct Style<'a> {
     /// Colours.
     pub theme: Theme,
     /// The name of a table; by default its class name.
-    pub name: Option<&'a dyn Fn(&TableName) -> Option<String>>,
+    pub name: Option<Text<'a, TableName>>,
     /// The title of a schema's group (the Python module of its classes); by default the schema's name.
-    pub group: Option<&'a dyn Fn(&str) -> Option<String>>,
+    pub group: Option<Text<'a, str>>,
     /// What is shown when the pointer rests on a table: its definition.
-    pub tooltip: Option<&'a dyn Fn(&TableName) -> Option<String>>,
+    pub tooltip: Option<Text<'a, TableName>>,
 }
 
 /// The look of a box.

@@ -19,7 +19,7 @@ use crate::definition::TableName;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::schema::{Dependencies, ForeignKey};
 
-pub use drawing::{Direction, Style, Theme};
+pub use drawing::{Direction, Style, Text, Theme};
 
 /// Tables and foreign keys, some of them shown. Cheap to clone.
 #[derive(Debug, Clone)]

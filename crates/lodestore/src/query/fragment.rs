@@ -194,7 +194,10 @@ fn quoted_end(text: &str, quote: char) -> usize {
 fn is_closed(text: &str, quote: char) -> bool {
     text.len() >= 2
         && text.ends_with(quote)
-        && text[1..text.len() - 1].matches(quote).count() % 2 == 0
+        && text[1..text.len() - 1]
+            .matches(quote)
+            .count()
+            .is_multiple_of(2)
 }
 
 /// Finds the names, without knowing the attributes.

@@ -163,7 +163,7 @@ fn operands(left: &Select, right: &Select, common: &[Arc<str>], outer: bool) -> 
         left.derived()
     };
     let nested = matches!(right.from, From::Join { .. });
-    let mut right = if open(right) && !nested && !(outer && !right.conds.is_empty()) {
+    let mut right = if open(right) && !nested && (!outer || right.conds.is_empty()) {
         right.clone()
     } else {
         right.derived()

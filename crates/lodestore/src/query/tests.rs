@@ -317,11 +317,11 @@ fn what_is_no_condition_on_the_query_is_refused() {
     Top cannot stand inside a list, AndList or Not
     Restrict by it on its own: query & Top(...).
     ");
-    insta::assert_snapshot!(refusal(subject().restrict(&detached("wild"))), @"
+    insta::assert_snapshot!(refusal(subject().restrict(detached("wild"))), @"
     `lab.subject` cannot be restricted by `lab.wild` on `subject_id`: on the left it comes from `lab.subject.subject_id`, on the right from `lab.wild.subject_id`
     Rename it in one operand with proj(new='subject_id'), drop it there with proj('-subject_id') if it is secondary, or match by name alone with semantic_check=False.
     ");
-    assert!(subject().restrict_with(&detached("wild"), false).is_ok());
+    assert!(subject().restrict_with(detached("wild"), false).is_ok());
 }
 
 #[test]

@@ -278,19 +278,19 @@ impl FileStore {
     fn stage(&self, put: &Put, target: &Path, flush: bool) -> Result<Staged> {
         let path = put.path.as_str();
         let failed = |e| self.io_error("write", path, e);
-        if let (PutPath::Hash(_), Some(size)) = (&put.path, put.size) {
-            if self.is_hit(target, size, path)? {
-                if flush {
-                    // Whoever wrote it may not have flushed it; for a flushed file this costs nothing.
-                    durable::sync_all(&[target.to_owned()], &self.root, 1)?;
-                }
-                return Ok(Staged {
-                    content: Content::Hit,
-                    size,
-                    hash: None,
-                    item_count: None,
-                });
+        if let (PutPath::Hash(_), Some(size)) = (&put.path, put.size)
+            && self.is_hit(target, size, path)?
+        {
+            if flush {
+                // Whoever wrote it may not have flushed it; for a flushed file this costs nothing.
+                durable::sync_all(&[target.to_owned()], &self.root, 1)?;
             }
+            return Ok(Staged {
+                content: Content::Hit,
+                size,
+                hash: None,
+                item_count: None,
+            });
         }
         let staged = match &put.source {
             PutSource::Segments(segments) => {

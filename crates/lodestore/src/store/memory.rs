@@ -27,6 +27,9 @@ struct Object {
 
 type Objects = BTreeMap<String, Object>;
 
+/// A file to write: its path and content.
+type File = (String, Bytes);
+
 /// A store in memory. Clones share their objects.
 #[derive(Debug, Clone)]
 pub struct MemoryStore {
@@ -76,8 +79,8 @@ impl MemoryStore {
         }
     }
 
-    /// The files that a put writes: (path, content), a folder's manifest last.
-    fn contents(&self, put: &Put) -> Result<(Vec<(String, Bytes)>, Option<Manifest>)> {
+    /// The files that a put writes, a folder's manifest last.
+    fn contents(&self, put: &Put) -> Result<(Vec<File>, Option<Manifest>)> {
         let path = self.key(put.path.as_str())?;
         ObjectPath::new(&path)?.check_names()?;
         Ok(match &put.source {

@@ -335,13 +335,13 @@ pub fn filepath(spec: &StoreSpec, location: Option<&str>, path: &str) -> Result<
             ));
         }
     }
-    if let Some(prefix) = &spec.filepath_prefix {
-        if !within(&clean, prefix) {
-            return refuse(format!(
-                "the path {path} is not below `{prefix}/`, the filepath_prefix of store `{}`",
-                spec.name
-            ));
-        }
+    if let Some(prefix) = &spec.filepath_prefix
+        && !within(&clean, prefix)
+    {
+        return refuse(format!(
+            "the path {path} is not below `{prefix}/`, the filepath_prefix of store `{}`",
+            spec.name
+        ));
     }
     Ok(clean)
 }

@@ -327,10 +327,11 @@ impl Reader<'_> {
 fn pattern_names(pattern: &str) -> Vec<String> {
     let mut names = Vec::new();
     for piece in pattern.split('{').skip(1) {
-        if let Some((name, _)) = piece.split_once('}') {
-            if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-                names.push(name.to_owned());
-            }
+        if let Some((name, _)) = piece.split_once('}')
+            && !name.is_empty()
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+        {
+            names.push(name.to_owned());
         }
     }
     names

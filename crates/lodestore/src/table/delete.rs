@@ -48,13 +48,13 @@ impl Query {
                     ..DeleteReport::default()
                 });
             }
-            if let Some(confirm) = options.confirm.as_mut() {
-                if cascade.seed_count(&counts) == 0 || !confirm(&counts) {
-                    return Ok(DeleteReport {
-                        counts,
-                        ..DeleteReport::default()
-                    });
-                }
+            if let Some(confirm) = options.confirm.as_mut()
+                && (cascade.seed_count(&counts) == 0 || !confirm(&counts))
+            {
+                return Ok(DeleteReport {
+                    counts,
+                    ..DeleteReport::default()
+                });
             }
             shown = Some(counts);
         }

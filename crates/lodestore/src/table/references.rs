@@ -208,6 +208,9 @@ fn walk(value: &serde_json::Value, out: &mut Vec<(String, Option<String>)>) {
     }
 }
 
+/// Gets the column, path and store of a reference.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&ObjectColumn, String, Option<String>) -> Result<()>;
+
 /// Reads the stored values of object columns, a batch at a time.
 pub(crate) fn read_columns(
     lode: &Lode,
@@ -215,7 +218,7 @@ pub(crate) fn read_columns(
     heading: &Heading,
     columns: &[ObjectColumn],
     condition: Option<(&str, Vec<Value>)>,
-    each: &mut dyn FnMut(&ObjectColumn, String, Option<String>) -> Result<()>,
+    each: Visit<'_>,
 ) -> Result<()> {
     if columns.is_empty() {
         return Ok(());

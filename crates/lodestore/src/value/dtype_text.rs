@@ -305,7 +305,7 @@ fn from_name(name: &str) -> Option<DType> {
         "complex" => Kind::Complex,
         _ => return None,
     };
-    (bits % 8 == 0 && is_size_of(&kind, bits / 8)).then(|| DType::number(kind, bits / 8))
+    (bits.is_multiple_of(8) && is_size_of(&kind, bits / 8)).then(|| DType::number(kind, bits / 8))
 }
 
 fn is_size_of(kind: &Kind, size: usize) -> bool {

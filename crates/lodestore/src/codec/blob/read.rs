@@ -18,7 +18,7 @@ pub(super) fn value(bytes: &Bytes, start: usize, narrow: bool, own: bool) -> Res
         bytes: &bytes[start..],
         at: 0,
         narrow,
-        memory: own.then(|| (bytes, start)),
+        memory: own.then_some((bytes, start)),
     };
     let value = reader.value(0)?;
     reader.finish()?;
@@ -498,7 +498,7 @@ fn number(class: u32) -> Option<DType> {
             class::DOUBLE => f64::dtype(),
             class::SINGLE => f32::dtype(),
             8..=15 => {
-                let kind = if class % 2 == 0 {
+                let kind = if class.is_multiple_of(2) {
                     Kind::Int
                 } else {
                     Kind::UInt

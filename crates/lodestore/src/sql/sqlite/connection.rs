@@ -406,7 +406,6 @@ fn run(
 fn any_columns(statement: &rusqlite::Statement<'_>) -> Vec<OutputColumn> {
     statement
         .column_names()
-        .into_iter()
         .map(|name| OutputColumn {
             name: name.into(),
             kind: ColumnKind::Any,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::{SqliteDialect, bind, errors};
-use crate::definition::{CoreType, NativeKind, StorageType};
+use crate::definition::StorageType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Conflict, Dialect, Insert};
 use crate::value::Value;

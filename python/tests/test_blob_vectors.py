@@ -3,6 +3,7 @@
 import datetime
 import json
 import uuid
+import zlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -112,3 +113,15 @@ def test_a_value_without_a_form_is_refused(vector):
 def test_malformed_bytes_are_an_error(vector):
     with pytest.raises(DataJointError):
         unpack(vector)
+
+
+@pytest.mark.parametrize("megabytes", [0.3, 3, 20])
+def test_large_traces_are_zlib_streams_that_anybody_reads(megabytes):
+    rng = np.random.default_rng(1)
+    traces = rng.normal(0, 30, int(megabytes * 500_000)).astype("i2")
+    packed = blob.pack(traces)
+    assert packed.startswith(b"ZL123\0")
+    assert len(packed) < 0.95 * traces.nbytes
+    payload = zlib.decompress(packed[14:])
+    assert payload.endswith(traces.tobytes())
+    assert np.array_equal(blob.unpack(packed), traces)

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
+use super::literals;
 use super::read::damaged;
+use crate::codec::parallel;
 use crate::error::{Error, Result};
 
 /// Payloads above this are sampled before they are compressed.
@@ -13,6 +15,12 @@ const WINDOWS: usize = 8;
 const WINDOW: usize = 16 << 10;
 /// Below this estimated ratio the payload is stored plain.
 const WORTHWHILE: f64 = 1.08;
+/// A stream of literals this much longer than one with repetitions is taken all the same: it is made five times as fast.
+const NEXT_TO_NOTHING: f64 = 1.05;
+/// Literals are deflated in pieces of this size, each ending on a whole byte.
+const PIECE: usize = 1 << 20;
+/// From this size on, by several threads.
+const THREADS_FROM: usize = 16 << 20;
 /// A declared length above both this and what deflate can expand to is refused.
 const ALWAYS_ALLOWED: usize = 64 << 20;
 const MAX_EXPANSION: usize = 1032;
@@ -32,8 +40,14 @@ thread_local! {
 /// Appends the zlib stream to `head`, or gives nothing if head and stream would not be shorter than the payload, or
 /// if samples say that the payload is noise. The same bytes give the same stream on every machine.
 pub(super) fn fast(head: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
-    if payload.len() > SAMPLE_ABOVE && estimate(payload) < WORTHWHILE {
-        return None;
+    if payload.len() > SAMPLE_ABOVE {
+        let sample = Sample::of(payload);
+        if sample.ratio() < WORTHWHILE {
+            return None;
+        }
+        if sample.literals_suffice() {
+            return Some(literal_stream(head, payload)).filter(|out| out.len() < payload.len());
+        }
     }
     // Zeroed memory from the allocator costs nothing until it is touched.
     let mut out = vec![0; payload.len() + 64];
@@ -49,18 +63,66 @@ pub(super) fn fast(head: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The compression ratio, from windows spread evenly over the payload.
-fn estimate(payload: &[u8]) -> f64 {
-    let mut out = vec![0; 2 * WINDOW];
-    let step = (payload.len() - WINDOW) / (WINDOWS - 1);
-    let packed: usize = (0..WINDOWS)
-        .map(|i| {
+/// A zlib stream without repetitions; large payloads on several threads, in pieces that do not depend on how many.
+fn literal_stream(head: &[u8], payload: &[u8]) -> Vec<u8> {
+    let pieces: Vec<&[u8]> = payload.chunks(PIECE).collect();
+    let deflated = |i: usize| {
+        let mut out = Vec::new();
+        literals::deflate(pieces[i], &mut out, i + 1 == pieces.len());
+        out
+    };
+    let mut out = head.to_vec();
+    out.extend([0x78, 0x01]);
+    if payload.len() < THREADS_FROM {
+        for i in 0..pieces.len() {
+            literals::deflate(pieces[i], &mut out, i + 1 == pieces.len());
+        }
+    } else {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        match parallel::run(pieces.len(), threads, |i| Ok(deflated(i))) {
+            Ok(done) => done.iter().for_each(|piece| out.extend_from_slice(piece)),
+            Err(_) => (0..pieces.len()).for_each(|i| out.extend(deflated(i))),
+        }
+    }
+    out.extend(libdeflater::adler32(payload).to_be_bytes());
+    out.shrink_to_fit();
+    out
+}
+
+/// What compression would make of windows spread evenly over a payload.
+struct Sample {
+    plain: usize,
+    packed: usize,
+    literals: usize,
+}
+
+impl Sample {
+    fn of(payload: &[u8]) -> Sample {
+        let mut out = vec![0; 2 * WINDOW];
+        let step = (payload.len() - WINDOW) / (WINDOWS - 1);
+        let mut sample = Sample {
+            plain: WINDOWS * WINDOW,
+            packed: 0,
+            literals: 0,
+        };
+        for i in 0..WINDOWS {
             let window = &payload[i * step..i * step + WINDOW];
-            FAST.with_borrow_mut(|c| c.zlib_compress(window, &mut out))
-                .unwrap_or(WINDOW)
-        })
-        .sum();
-    (WINDOWS * WINDOW) as f64 / packed as f64
+            sample.packed += FAST
+                .with_borrow_mut(|c| c.zlib_compress(window, &mut out))
+                .unwrap_or(WINDOW);
+            sample.literals += literals::estimate(window);
+        }
+        sample
+    }
+
+    fn ratio(&self) -> f64 {
+        self.plain as f64 / self.packed.min(self.literals).max(1) as f64
+    }
+
+    /// True if looking for repetitions would save next to nothing.
+    fn literals_suffice(&self) -> bool {
+        self.literals as f64 <= NEXT_TO_NOTHING * self.packed as f64
+    }
 }
 
 /// Inflates a stream whose length is known into memory that starts with `pad` unused bytes. Bytes after the stream are

@@ -4,6 +4,7 @@
 //! hands them to `<hash>`. Called by `table/` through the registry, and by the Python layer directly.
 
 mod deflate;
+mod literals;
 mod read;
 mod write;
 

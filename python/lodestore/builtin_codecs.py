@@ -17,8 +17,9 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from . import _lodestore
-from .codecs import Codec, _active_config
+from .codecs import Codec
 from .errors import DataJointError, ValueTypeError
+from .settings import global_config
 from .storage import StorageBackend
 
 __all__ = [
@@ -52,7 +53,7 @@ def _about(key: dict | None, context: dict | None) -> tuple[str, str, str, dict[
 
 
 def _native_config(key: dict | None = None, context: dict | None = None, config: Any = None) -> Any:
-    return (config or Codec._codec_config(key, context) or _active_config())._native
+    return (config or Codec._codec_config(key, context) or global_config())._native
 
 
 class _Builtin(Codec, register=False):
@@ -156,7 +157,7 @@ class SchemaCodec(Codec, register=False):
     @staticmethod
     def _get_backend(store_name: str | None = None, config: Any = None) -> StorageBackend:
         """The store to write to and read from."""
-        return StorageBackend(store_name, config or _active_config())
+        return StorageBackend(store_name, config)
 
 
 class ObjectCodec(_Builtin, SchemaCodec, register=False):

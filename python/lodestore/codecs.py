@@ -17,7 +17,6 @@ theirs through the entry-point groups ``lodestore.codecs``, ``datajoint.codecs``
 
 from __future__ import annotations
 
-import contextvars
 import inspect
 import json
 from abc import ABC, abstractmethod
@@ -25,6 +24,7 @@ from typing import Any
 
 from . import _lodestore
 from .errors import DataJointError
+from .settings import global_config
 
 __all__ = [
     "Codec",
@@ -42,16 +42,6 @@ __all__ = [
 _instances: dict[str, Any] = {}
 
 _ENTRY_POINT_GROUPS = ("lodestore.codecs", "datajoint.codecs", "datajoint.types")
-
-# Settings of the connection at work, where they differ from the global ones (dj.Instance).
-_connection_config: contextvars.ContextVar[Any] = contextvars.ContextVar("lodestore_codec_config", default=None)
-
-
-def _active_config() -> Any:
-    from . import settings
-
-    return _connection_config.get() or settings.global_config()
-
 
 class Codec(ABC):
     """Base class of codecs. See the module for an example.
@@ -206,7 +196,7 @@ def decode_attribute(attr: Any, data: Any, squeeze: bool = False, connection: An
         return None
     if getattr(attr, "codec", None) is None:
         return data
-    config = connection.config if connection is not None else _active_config()
+    config = connection.config if connection is not None else global_config()
     spec = getattr(attr, "original_type", None) or attr.type
     value = _lodestore.decode_chain(spec, data, config._native)
     if squeeze and hasattr(value, "squeeze") and hasattr(value, "dtype"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import _lodestore
 from .errors import DataJointError
+from .settings import global_config
 from .storage import ObjectFile, StorageBackend, make_map, opened
 
 __all__ = ["IntegrityError", "ObjectRef"]
@@ -194,8 +195,6 @@ class ObjectRef:
 def _restore(metadata: dict[str, Any], store: tuple[str | None, bool] | None) -> ObjectRef:
     backend = None
     if store is not None:
-        from .codecs import _active_config
-
-        config = _active_config()
+        config = global_config()
         backend = StorageBackend(store[0], config, _link=_lodestore.StoreLink.named(config._native, *store))
     return ObjectRef.from_json(metadata, backend)

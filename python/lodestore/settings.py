@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -312,6 +313,14 @@ class Role(str):
     """A user's role; a plain string (kept for code that imports the name)."""
 
 
+# The Python object of each settings handle of the engine.
+_configs: weakref.WeakValueDictionary[int, Config] = weakref.WeakValueDictionary()
+
+
+def _known_config(handle: int) -> Config | None:
+    return _configs.get(handle)
+
+
 class Config:
     """One set of settings.
 
@@ -327,6 +336,7 @@ class Config:
 
                 warnings.warn(message, UserWarning, stacklevel=3)
         object.__setattr__(self, "_native", _native)
+        _configs[_native.id] = self
 
     # -- reading ---------------------------------------------------------------------------------------------------
     def _attribute(self, key: str) -> Any:

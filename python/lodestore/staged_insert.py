@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import _lodestore
-from .errors import DataJointError, MissingAttributeError, UnknownAttributeError
+from .errors import DataJointError
 from .storage import ObjectWriter, StorageBackend, make_map, opened
 
 if TYPE_CHECKING:
@@ -30,11 +29,14 @@ class StagedInsert:
     """One row in the making, and its objects."""
 
     def __init__(self, table: Table):
-        self._table = table
+        table._check_direct(None)
+        self._config = table.connection.config
+        self._native = table._native.staged_insert()
         #: The row to be inserted: set the primary key first, then write, then set the rest in any order.
         self.rec: dict[str, Any] = {}
-        self._staged: dict[str, tuple[Any, StorageBackend]] = {}
-        self._files: list[Any] = []
+        self._key = table.primary_key
+        self._staged: dict[str, Any] = {}
+        self._files: list[tuple[Any, ObjectWriter]] = []
 
     @property
     def fs(self) -> Any:
@@ -43,62 +45,37 @@ class StagedInsert:
 
     def store(self, field: str, ext: str = "") -> Any:
         """A mapping of the files of a folder object, for Zarr: ``zarr.open(staged.store("frames", ".zarr"), mode="w")``."""
-        staged, backend = self._stage(field, ext)
-        return make_map(backend, staged.path)
+        staged = self._stage(field, ext)
+        return make_map(StorageBackend(staged.store, self._config), staged.path)
 
     def open(self, field: str, ext: str = "", mode: str = "wb") -> Any:
         """An open file for an object that is one file. It appears in the store when it is closed."""
         if not set(mode) & set("wx"):
             raise DataJointError(f"a staged object is written: mode {mode!r} cannot be used")
-        staged, _ = self._stage(field, ext)
-        file = opened(ObjectWriter(staged.writer(), staged.path), mode)
-        self._files.append(file)
+        staged = self._stage(field, ext)
+        raw = ObjectWriter(staged.writer(), staged.path)
+        file = opened(raw, mode)
+        self._files.append((file, raw))
         return file
 
-    @property
-    def _config(self) -> Any:
-        return self._table.connection.config
-
-    def _stage(self, field: str, ext: str) -> tuple[Any, StorageBackend]:
+    def _stage(self, field: str, ext: str) -> Any:
         # The first use of a field decides its path; the key is in it.
-        if field in self._staged:
-            return self._staged[field]
-        heading = self._table.heading
-        if field not in heading.attributes:
-            raise UnknownAttributeError(
-                f"{self._table.full_table_name} has no attribute `{field}`",
-                _lodestore.did_you_mean(field, list(heading.names)) or f"Its attributes: {', '.join(heading.names)}.",
-            )
-        attribute = heading[field]
-        if attribute.codec != "object":
-            raise DataJointError(f"only <object@> attributes can be staged; `{field}` is {attribute.original_type or attribute.type}")
-        missing = [name for name in self._table.primary_key if self.rec.get(name) is None]
-        if missing:
-            raise MissingAttributeError(
-                f"the primary key must be known before an object is staged: {', '.join(missing)} is not set",
-                f"Set staged.rec[{missing[0]!r}] first.",
-            )
-        backend = StorageBackend(attribute.store, self._config)
-        key = {name: self.rec[name] for name in self._table.primary_key}
-        schema, table = self._table.database, self._table.table_name
-        staged = _lodestore.StagedObject(backend._store, schema, table, key, field, ext)
-        self._staged[field] = staged, backend
+        if field not in self._staged:
+            key = {name: self.rec[name] for name in self._key if name in self.rec}
+            self._staged[field] = self._native.object(key, field, ext)
         return self._staged[field]
 
     def _finish(self) -> None:
-        for file in self._files:
+        for file, _ in self._files:
             file.close()
-        for field, (staged, _) in self._staged.items():
-            self.rec[field] = staged.finish()
-        self._table.insert1(self.rec)
+        row = {name: value for name, value in self.rec.items() if name not in self._staged}
+        self.rec.update(self._native.commit(row))
 
     def _abort(self) -> None:
-        for file in self._files:
-            raw = getattr(file, "raw", None) or getattr(getattr(file, "buffer", None), "raw", None)
-            if raw is not None and not file.closed:
-                raw._writer.abort()
-        for staged, _ in self._staged.values():
-            staged.abort()
+        for file, raw in self._files:
+            raw.abort()
+            file.close()
+        self._native.abort()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _lodestore
-from .errors import DataJointError
+from .errors import DataJointError, WrongValueError
 
 __all__ = ["ObjectFile", "StorageBackend", "file_system"]
 
@@ -57,12 +57,20 @@ class ObjectWriter(io.RawIOBase):
 
     def __init__(self, writer: Any, name: str):
         self._writer = writer
+        self._aborted = False
         self.name = name
+
+    def abort(self) -> None:
+        """Throws away what was written; closing then writes nothing."""
+        self._aborted = True
+        self._writer.abort()
 
     def writable(self) -> bool:
         return True
 
     def write(self, content: Any) -> int:
+        if self._aborted:
+            return len(content)  # what a buffer flushes while it is closed
         return self._writer.write(content)
 
     def tell(self) -> int:
@@ -73,16 +81,28 @@ class ObjectWriter(io.RawIOBase):
             self._writer.commit()
         super().close()
 
+
+class _BufferedWriter(io.BufferedWriter):
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is not None:
-            self._writer.abort()
+            self.raw.abort()
+        super().__exit__(kind, value, trace)
+
+
+class _TextWriter(io.TextIOWrapper):
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            self.buffer.raw.abort()
         super().__exit__(kind, value, trace)
 
 
 def opened(raw: io.RawIOBase, mode: str, **text_options: Any) -> Any:
     """The file object of a mode over a raw one: buffered, and as text without ``b``."""
-    buffered = io.BufferedWriter(raw) if raw.writable() else io.BufferedReader(raw)
-    return buffered if "b" in mode else io.TextIOWrapper(buffered, **text_options)
+    writes = raw.writable()
+    buffered = _BufferedWriter(raw) if writes else io.BufferedReader(raw)
+    if "b" in mode:
+        return buffered
+    return (_TextWriter if writes else io.TextIOWrapper)(buffered, **text_options)
 
 
 class StorageBackend:
@@ -238,6 +258,11 @@ def _object_map_class() -> type:
 
         class ObjectMap(FSMap):
             """The files below an object, by relative path. Also a context manager, which does nothing more."""
+
+            def _key_to_str(self, key: str) -> str:
+                if {"", ".", ".."} & set(str(key).rstrip("/").split("/")) or "\0" in str(key):
+                    raise WrongValueError(f"{key!r} is not a path below the object")
+                return super()._key_to_str(key)
 
             def __enter__(self) -> ObjectMap:
                 return self

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _lodestore
 from .autopopulate import AutoPopulate
-from .errors import DataJointError
+from .errors import DataJointError, WrongValueError
 from .table import Table
 from .utils import from_camel_case, is_camel_case
 
@@ -171,14 +171,14 @@ class Lookup(UserTable):
     _prefix = "#"
 
 
-class Imported(UserTable, AutoPopulate):
+class Imported(AutoPopulate, UserTable):
     """Rows made by ``make`` from data outside the pipeline."""
 
     _is_tier = True
     _prefix = "_"
 
 
-class Computed(UserTable, AutoPopulate):
+class Computed(AutoPopulate, UserTable):
     """Rows made by ``make`` from other tables."""
 
     _is_tier = True
@@ -199,7 +199,7 @@ class Part(UserTable, metaclass=PartMeta):
     def delete(self, part_integrity: str = "enforce", **kwargs: Any) -> Any:
         """Deletes part rows; ``part_integrity`` must be ``"ignore"`` (parts alone) or ``"cascade"`` (with the master)."""
         if part_integrity not in ("enforce", "ignore", "cascade"):
-            raise ValueError(f"part_integrity must be 'enforce', 'ignore' or 'cascade', not {part_integrity!r}")
+            raise WrongValueError(f"part_integrity must be 'enforce', 'ignore' or 'cascade', not {part_integrity!r}")
         if part_integrity == "enforce":
             raise DataJointError(
                 "part rows go with their master; delete from the master, or give part_integrity='ignore' or 'cascade'"
@@ -209,7 +209,7 @@ class Part(UserTable, metaclass=PartMeta):
     def drop(self, part_integrity: str = "enforce") -> None:
         """Drops the part table; ``part_integrity`` must be ``"ignore"``."""
         if part_integrity not in ("enforce", "ignore"):
-            raise ValueError(f"part_integrity must be 'enforce' or 'ignore', not {part_integrity!r}")
+            raise WrongValueError(f"part_integrity must be 'enforce' or 'ignore', not {part_integrity!r}")
         if part_integrity == "enforce":
             raise DataJointError("a part is dropped with its master; give part_integrity='ignore' to drop it alone")
         super().drop(prompt=False, part_integrity="ignore")

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use lodestore::codec::{
     Codec, DecodeContext, EncodeContext, Encoded, Registry, Stores, parse_type_spec, record_hash,
 };
+use lodestore::config::Config;
 use lodestore::progress::Silent;
-use lodestore::store::StoreSet;
 use lodestore::value::Json;
 use lodestore::{Result, Value};
 use pyo3::intern;
@@ -74,10 +74,15 @@ impl Extras {
     }
 }
 
-/// The settings that codecs see: those of the connection at work, else the global ones.
-fn active_config(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static ACTIVE: Lazy = Lazy::new("lodestore.codecs", "_active_config");
-    ACTIVE.get(py)?.call0()
+/// The settings that codecs see, those of the connection, as the object that Python has for them.
+fn config_to_py<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyAny>> {
+    static KNOWN: Lazy = Lazy::new("lodestore.settings", "_known_config");
+    static CONFIG: Lazy = Lazy::new("lodestore.settings", "Config");
+    let known = KNOWN.get(py)?.call1((config.id(),))?;
+    if !known.is_none() {
+        return Ok(known);
+    }
+    CONFIG.get(py)?.call1((PyConfig::new(config.clone()),))
 }
 
 impl PyCodec {
@@ -87,7 +92,7 @@ impl PyCodec {
         value: Value,
         context: &EncodeContext<'_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let config = active_config(py)?;
+        let config = config_to_py(py, context.config)?;
         let key = PyDict::new(py);
         key.set_item("_schema", context.schema)?;
         key.set_item("_table", context.table)?;
@@ -116,8 +121,13 @@ impl PyCodec {
         )
     }
 
-    fn call_decode<'py>(&self, py: Python<'py>, stored: Value) -> PyResult<Bound<'py, PyAny>> {
-        let config = active_config(py)?;
+    fn call_decode<'py>(
+        &self,
+        py: Python<'py>,
+        stored: Value,
+        context: &DecodeContext<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let config = config_to_py(py, context.config)?;
         let arguments = PyDict::new(py);
         let about = PyDict::new(py);
         about.set_item("_config", &config)?;
@@ -169,8 +179,8 @@ impl Codec for PyCodec {
             .map_err(from_pyerr)
     }
 
-    fn decode(&self, stored: Value, _context: &DecodeContext<'_>) -> Result<Value> {
-        Python::attach(|py| from_py(&self.call_decode(py, stored)?, Mode::Foreign))
+    fn decode(&self, stored: Value, context: &DecodeContext<'_>) -> Result<Value> {
+        Python::attach(|py| from_py(&self.call_decode(py, stored, context)?, Mode::Foreign))
             .map_err(from_pyerr)
     }
 
@@ -299,10 +309,9 @@ fn codec_encode<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let value = from_py(value, mode_of(name))?;
     let key = key_row(key)?;
-    let config = config.0.clone();
+    let (config, stores) = (&config.config, &config.stores);
     let encoded = py
         .detach(|| -> Result<Value> {
-            let stores = StoreSet::new(config);
             let codec = Registry::global().get(name)?;
             let store = match store {
                 Some(name) => Some(stores.resolve_name(Some(name))?),
@@ -314,7 +323,8 @@ fn codec_encode<'py>(
                 attribute,
                 key: &key,
                 store: store.as_deref(),
-                stores: &stores,
+                stores: &**stores,
+                config,
             };
             let mut encoded = codec.encode(value, &context)?;
             let outcomes = stores.put_all(&encoded.puts, &Silent)?;
@@ -374,16 +384,17 @@ fn decode<'py>(
     config: &PyConfig,
     act: impl FnOnce(&DecodeContext<'_>) -> Result<Value> + Send,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let config = config.0.clone();
+    let stores: Arc<dyn Stores> = config.stores.clone();
+    let config = &config.config;
     let value = py
         .detach(|| {
             let download = config
                 .get_str("download_path")
                 .unwrap_or_else(|| ".".into());
-            let stores: Arc<dyn Stores> = Arc::new(StoreSet::new(config));
             act(&DecodeContext {
                 stores: &stores,
                 download_path: Path::new(&download),
+                config,
             })
         })
         .or_raise()?;

@@ -1,9 +1,11 @@
 //! The settings handle behind `lodestore.settings.Config`, and JSON both ways for it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lodestore::ErrorKind;
 use lodestore::config::{self, Config, Snapshot};
+use lodestore::store::StoreSet;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde_json::{Map, Value as Json};
@@ -18,9 +20,20 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// One set of settings, shared by reference.
+/// One set of settings, shared by reference, and the stores that it names: everything that works with these settings
+/// (a connection, codecs, references) shares their open stores, which matters for those in memory.
 #[pyclass(frozen, name = "Config", module = "lodestore._lodestore")]
-pub(crate) struct PyConfig(pub(crate) Config);
+pub(crate) struct PyConfig {
+    pub(crate) config: Config,
+    pub(crate) stores: Arc<StoreSet>,
+}
+
+impl PyConfig {
+    pub(crate) fn new(config: Config) -> PyConfig {
+        let stores = Arc::new(StoreSet::new(config.clone()));
+        PyConfig { config, stores }
+    }
+}
 
 /// A saved state of settings.
 #[pyclass(frozen, name = "ConfigSnapshot", module = "lodestore._lodestore")]
@@ -32,13 +45,13 @@ impl PyConfig {
     #[staticmethod]
     fn from_env() -> PyResult<(PyConfig, Vec<String>)> {
         let (config, warnings) = Config::from_env().or_raise()?;
-        Ok((PyConfig(config), warnings))
+        Ok((PyConfig::new(config), warnings))
     }
 
     /// Only defaults.
     #[staticmethod]
     fn defaults(directory: PathBuf) -> PyConfig {
-        PyConfig(Config::defaults(directory))
+        PyConfig::new(Config::defaults(directory))
     }
 
     #[staticmethod]
@@ -56,12 +69,18 @@ impl PyConfig {
         Config::is_secret(key)
     }
 
+    /// A number of these settings, by which the Python object of a handle is found.
+    #[getter]
+    fn id(&self) -> usize {
+        self.config.id()
+    }
+
     fn fork(&self) -> PyConfig {
-        PyConfig(self.0.fork())
+        PyConfig::new(self.config.fork())
     }
 
     fn get<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
-        match self.0.get(key) {
+        match self.config.get(key) {
             Some(value) => json_value_to_py(py, &value),
             None => {
                 let mut error = lodestore::Error::new(
@@ -77,51 +96,53 @@ impl PyConfig {
     }
 
     fn set(&self, key: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.set(key, json_value_from_py(value)?).or_raise()
+        self.config.set(key, json_value_from_py(value)?).or_raise()
     }
 
     fn unset(&self, key: &str) -> PyResult<()> {
-        self.0.unset(key).or_raise()
+        self.config.unset(key).or_raise()
     }
 
     fn keys(&self) -> Vec<String> {
-        self.0.keys()
+        self.config.keys()
     }
 
     fn origin(&self, key: &str) -> Option<String> {
-        self.0.origin(key).map(|o| o.to_string())
+        self.config.origin(key).map(|o| o.to_string())
     }
 
     fn file(&self) -> Option<PathBuf> {
-        self.0.file()
+        self.config.file()
     }
 
     fn snapshot(&self) -> PySnapshot {
-        PySnapshot(self.0.snapshot())
+        PySnapshot(self.config.snapshot())
     }
 
     fn restore(&self, snapshot: &PySnapshot) {
-        self.0.restore(snapshot.0.clone());
+        self.config.restore(snapshot.0.clone());
     }
 
     fn load(&self, path: PathBuf) -> PyResult<()> {
-        self.0.load_file(&path).or_raise()
+        self.config.load_file(&path).or_raise()
     }
 
     fn save(&self, path: PathBuf) -> PyResult<()> {
-        self.0.save(Path::new(&path)).or_raise()
+        self.config.save(Path::new(&path)).or_raise()
     }
 
     fn store_names(&self) -> Vec<String> {
-        self.0.store_names()
+        self.config.store_names()
     }
 
     fn set_store(&self, name: &str, spec: &Bound<'_, PyDict>) -> PyResult<()> {
-        self.0.set_store(name, object_from_py(spec)?).or_raise()
+        self.config
+            .set_store(name, object_from_py(spec)?)
+            .or_raise()
     }
 
     fn remove_store(&self, name: &str) -> bool {
-        self.0.remove_store(name)
+        self.config.remove_store(name)
     }
 
     fn store_spec<'py>(
@@ -130,7 +151,7 @@ impl PyConfig {
         name: Option<&str>,
         filepath: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let spec = self.0.store_spec(name, filepath).or_raise()?;
+        let spec = self.config.store_spec(name, filepath).or_raise()?;
         json_value_to_py(py, &Json::Object(spec))
     }
 }

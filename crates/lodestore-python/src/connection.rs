@@ -1,11 +1,12 @@
 //! The open database behind `lodestore.connection.Connection`, and names of tables.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use lodestore::config::Config;
 use lodestore::definition::{self, ForeignKeyLine, TableName, Tier};
 use lodestore::schema::{Declare, Dependencies, ForeignKey, ForeignKeyTarget, HiddenColumns, Lode};
 use lodestore::sql::{BackendKind, Statement};
+use lodestore::store::StoreSet;
 use lodestore::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -31,6 +32,7 @@ pub(crate) struct PyLode {
     // Replaced when a closed connection is opened again.
     lode: RwLock<Lode>,
     config: Config,
+    stores: Arc<StoreSet>,
 }
 
 /// What a raw query gave: column names if it returns rows, the rows, and how many rows it touched.
@@ -51,17 +53,20 @@ impl PyLode {
     /// Opens what the settings name.
     #[staticmethod]
     fn connect(py: Python<'_>, config: &PyConfig) -> PyResult<PyLode> {
-        let config = config.0.clone();
-        let lode = py.detach(|| Lode::connect(config.clone())).or_raise()?;
+        let (config, stores) = (config.config.clone(), config.stores.clone());
+        let lode = py
+            .detach(|| Lode::connect_with(config.clone(), stores.clone()))
+            .or_raise()?;
         Ok(PyLode {
             lode: RwLock::new(lode),
             config,
+            stores,
         })
     }
 
     fn reopen(&self, py: Python<'_>) -> PyResult<()> {
         let lode = py
-            .detach(|| Lode::connect(self.config.clone()))
+            .detach(|| Lode::connect_with(self.config.clone(), self.stores.clone()))
             .or_raise()?;
         *self.lode.write().unwrap_or_else(PoisonError::into_inner) = lode;
         Ok(())

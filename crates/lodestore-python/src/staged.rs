@@ -2,21 +2,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use lodestore::codec::{Put, PutPath, PutSource, StoreLink, Stores, content_hash, manifest_path};
 use lodestore::progress::Silent;
-use lodestore::store::{ObjectWriter, StagedObject, Store, StoreSet};
+use lodestore::store::{ObjectWriter, StagedObject, Store};
+use lodestore::table::{StagedInsert, Table};
 use lodestore::{Error, ErrorKind, Row};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::config::PyConfig;
 use crate::error::{ToPyResult, raise, to_pyerr};
-use crate::value::{Mode, from_py, json_to_py};
+use crate::value::{Columns, Mode, from_py, row_from_py, row_to_dict};
 
 /// Adds the classes.
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -24,6 +25,7 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyLink>()?;
     m.add_class::<PyWriter>()?;
     m.add_class::<PyStaged>()?;
+    m.add_class::<PyStagedInsert>()?;
     m.add_function(wrap_pyfunction!(compute_hash, m)?)?;
     Ok(())
 }
@@ -44,7 +46,7 @@ impl PyLink {
     #[staticmethod]
     #[pyo3(signature = (config, name, filepath=false))]
     fn named(config: &PyConfig, name: Option<String>, filepath: bool) -> PyLink {
-        let stores: Arc<dyn Stores> = Arc::new(StoreSet::new(config.0.clone()));
+        let stores: Arc<dyn Stores> = config.stores.clone();
         PyLink(StoreLink::Named {
             stores,
             name,
@@ -153,7 +155,7 @@ impl PyStore {
     /// Opens a configured store; none and `""` mean the default.
     #[staticmethod]
     fn open(py: Python<'_>, config: &PyConfig, name: Option<&str>) -> PyResult<PyStore> {
-        py.detach(|| StoreSet::new(config.0.clone()).get_store(name))
+        py.detach(|| config.stores.get_store(name))
             .or_raise()
             .map(PyStore)
     }
@@ -328,31 +330,81 @@ impl PyWriter {
     }
 }
 
+/// A staged insert: the engine's, over a row that Python keeps until it is inserted.
+#[pyclass(frozen, name = "StagedInsert", module = "lodestore._lodestore")]
+pub(crate) struct PyStagedInsert {
+    columns: Columns,
+    // None once it was committed or given up.
+    staged: Mutex<Option<StagedInsert>>,
+}
+
+impl PyStagedInsert {
+    /// The guard of auto-populated tables is Python's, as for `insert`.
+    pub(crate) fn new(table: &Table, columns: Columns) -> PyStagedInsert {
+        PyStagedInsert {
+            columns,
+            staged: Mutex::new(Some(table.staged_insert_direct(Row::new()))),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<StagedInsert>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl PyStagedInsert {
+    /// The object of an attribute; its path is fixed by the first call. `row` holds the key.
+    fn object(
+        &self,
+        py: Python<'_>,
+        row: &Bound<'_, PyDict>,
+        attribute: &str,
+        ext: &str,
+    ) -> PyResult<PyStaged> {
+        let row = key_row(row)?;
+        py.detach(|| {
+            let mut guard = self.lock();
+            let staged = guard
+                .as_mut()
+                .ok_or_else(|| raise("the staged insert has ended"))?;
+            staged.row = row;
+            staged.object(attribute, ext).or_raise().map(PyStaged)
+        })
+    }
+
+    /// Makes the objects durable and inserts the row; the metadata of the objects by attribute.
+    fn commit<'py>(
+        &self,
+        py: Python<'py>,
+        row: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let row = row_from_py(row.as_any(), &self.columns)?;
+        let objects = py.detach(|| {
+            let staged = self.lock().take();
+            let mut staged = staged.ok_or_else(|| raise("the staged insert has ended"))?;
+            staged.row = row;
+            staged.commit().or_raise()
+        })?;
+        row_to_dict(py, objects)
+    }
+
+    /// Removes the objects, unless the row was inserted or may have been.
+    fn abort(&self, py: Python<'_>) {
+        py.detach(|| drop(self.lock().take()));
+    }
+}
+
 /// One object of a staged insert.
 #[pyclass(frozen, name = "StagedObject", module = "lodestore._lodestore")]
-pub(crate) struct PyStaged(StagedObject);
+pub(crate) struct PyStaged(Arc<StagedObject>);
 
 #[pymethods]
 impl PyStaged {
-    #[new]
-    fn new(
-        store: &PyStore,
-        schema: &str,
-        table: &str,
-        key: &Bound<'_, PyDict>,
-        attribute: &str,
-        ext: &str,
-    ) -> PyResult<Self> {
-        StagedObject::new(
-            store.0.clone(),
-            schema,
-            table,
-            &key_row(key)?,
-            attribute,
-            ext,
-        )
-        .or_raise()
-        .map(PyStaged)
+    /// Name of the store.
+    #[getter]
+    fn store(&self) -> String {
+        self.0.store().name().to_owned()
     }
 
     #[getter]
@@ -360,46 +412,9 @@ impl PyStaged {
         self.0.path().to_owned()
     }
 
-    /// The place in a local directory, if the store is one.
-    #[getter]
-    fn local_path(&self) -> Option<PathBuf> {
-        self.0.store().local_path(self.0.path())
-    }
-
     fn writer(&self, py: Python<'_>) -> PyResult<PyWriter> {
         py.detach(|| self.0.writer())
             .or_raise()
             .map(|w| PyWriter(Mutex::new(Some(w))))
-    }
-
-    fn get<'py>(&self, py: Python<'py>, relative: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let content = py.detach(|| self.0.get(relative)).or_raise()?;
-        Ok(content.map(|c| PyBytes::new(py, &c)))
-    }
-
-    fn set(&self, py: Python<'_>, relative: &str, content: PyBackedBytes) -> PyResult<()> {
-        py.detach(|| self.0.set(relative, &content)).or_raise()
-    }
-
-    fn delete(&self, py: Python<'_>, relative: &str) -> PyResult<bool> {
-        py.detach(|| self.0.delete(relative)).or_raise()
-    }
-
-    fn delete_below(&self, py: Python<'_>, relative: &str) -> PyResult<u64> {
-        py.detach(|| self.0.delete_below(relative)).or_raise()
-    }
-
-    fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, py.detach(|| self.0.list()).or_raise()?)
-    }
-
-    /// Makes the object durable; the column's metadata.
-    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let metadata = py.detach(|| self.0.finish(&Silent)).or_raise()?;
-        json_to_py(py, &metadata)
-    }
-
-    fn abort(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.0.abort()).or_raise()
     }
 }

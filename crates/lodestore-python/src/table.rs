@@ -13,6 +13,7 @@ use crate::connection::{edge_data, graph_of};
 use crate::error::{ToPyResult, from_pyerr, to_pyerr};
 use crate::progress::PyProgress;
 use crate::query::PyQuery;
+use crate::staged::PyStagedInsert;
 use crate::value::{Columns, row_from_py, row_to_dict, rows_from_py};
 
 /// Adds the table class.
@@ -226,6 +227,10 @@ impl PyTable {
         };
         py.detach(|| self.0.insert_select(&source.0, &options))
             .or_raise()
+    }
+
+    fn staged_insert(&self, py: Python<'_>) -> PyResult<PyStagedInsert> {
+        Ok(PyStagedInsert::new(&self.0, self.columns(py)?))
     }
 
     fn update1(&self, py: Python<'_>, row: &Bound<'_, PyDict>) -> PyResult<()> {

@@ -9,6 +9,7 @@ use lodestore::codec::{
     DecodeContext, EncodeContext, MapMode, NpyRef, ObjectRef, PutSource, Registry, Stores,
     load_all, record_hash,
 };
+use lodestore::config::Config;
 use lodestore::progress::Silent;
 use lodestore::store::{self, Store, StoreOptions, StoreSet, StoreSpec};
 use lodestore::value::{Array, Json};
@@ -59,6 +60,7 @@ impl Bench {
             key: &key,
             store: store.as_deref(),
             stores: &*self.stores,
+            config: &Config::defaults("."),
         };
         let mut encoded = chain.encode(value, &context)?;
         let outcomes = self.stores.put_all(&encoded.puts, &Silent)?;
@@ -78,6 +80,7 @@ impl Bench {
             &DecodeContext {
                 stores: &stores,
                 download_path: &downloads,
+                config: &Config::defaults("."),
             },
         )
     }
@@ -291,6 +294,7 @@ fn contiguous_arrays_are_not_copied() {
         key: &key,
         store: Some("loc"),
         stores: &*b.stores,
+        config: &Config::defaults("."),
     };
     let encoded = chain.encode(array.into(), &context).unwrap();
     let PutSource::Segments(segments) = &encoded.puts[0].source else {

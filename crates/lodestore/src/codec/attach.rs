@@ -138,7 +138,8 @@ fn place(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
         _ => (name, ""),
     };
     let mut waiting = None;
-    for n in 0_u64.. {
+    // Each name is looked at once more when someone takes it in between, perhaps for the same content.
+    for n in (0_u64..).flat_map(|n| [n, n]) {
         let candidate = if n == 0 {
             name.to_owned()
         } else {
@@ -175,7 +176,7 @@ fn place(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf> {
         };
         match temporary.persist_noclobber(&path) {
             Ok(_) => return Ok(path),
-            // Taken just now by someone else: look at it again, as the next name.
+            // Taken just now by someone else.
             Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => waiting = Some(e.file),
             Err(e) => return Err(failed(e.error)),
         }
@@ -245,6 +246,20 @@ mod tests {
             7,
             "no temporaries stay"
         );
+    }
+
+    #[test]
+    fn one_content_written_by_many_is_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let name = format!("{round}.bin");
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| place(dir.path(), &name, b"same").unwrap());
+                }
+            });
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 50);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub use registry::{Chain, Registry, parse_type_spec};
 
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Row, Value};
 
@@ -54,6 +55,8 @@ pub struct EncodeContext<'a> {
     pub store: Option<&'a str>,
     /// The stores, for path building and for looking at existing objects.
     pub stores: &'a dyn Stores,
+    /// The settings of the connection.
+    pub config: &'a Config,
 }
 
 /// What decoding may use.
@@ -63,6 +66,8 @@ pub struct DecodeContext<'a> {
     pub stores: &'a Arc<dyn Stores>,
     /// Where `<attach>` writes files (`download_path`).
     pub download_path: &'a std::path::Path,
+    /// The settings of the connection.
+    pub config: &'a Config,
 }
 
 /// The result of encoding: the next value of the chain, and objects to be made durable before it is committed.

@@ -170,6 +170,11 @@ impl Config {
         self.set("database.name", json!(name))
     }
 
+    /// A number that all clones of this handle share and no other living handle has.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// An independent copy.
     pub fn fork(&self) -> Config {
         Config(Arc::new(RwLock::new(self.read().clone())))

@@ -47,8 +47,13 @@ impl Lode {
 
     /// Opens the database that a configuration names, with the codecs of this process.
     pub fn connect(config: Config) -> Result<Lode> {
-        let backend = sql::connect(&config)?;
         let stores = Arc::new(StoreSet::new(config.clone()));
+        Lode::connect_with(config, stores)
+    }
+
+    /// As [`Lode::connect`], with stores that are open already.
+    pub fn connect_with(config: Config, stores: Arc<StoreSet>) -> Result<Lode> {
+        let backend = sql::connect(&config)?;
         Ok(Lode::with_parts(
             config,
             backend,

@@ -11,6 +11,7 @@ use super::FetchOptions;
 use super::rows::row_text;
 use super::upload::interrupted;
 use crate::codec::{Chain, DecodeContext, Stores};
+use crate::config::Config;
 use crate::error::{Error, Result, did_you_mean};
 use crate::query::{Plan, PlanOptions, Query, Top};
 use crate::schema::Lode;
@@ -227,6 +228,7 @@ impl Fetch {
             ),
         };
         let stores: Arc<dyn Stores> = lode.stores().clone();
+        let config = lode.config().clone();
         let key = plan
             .attributes
             .iter()
@@ -242,6 +244,7 @@ impl Fetch {
             decoder: Decoder {
                 codecs,
                 stores,
+                config,
                 download_path,
                 key,
                 table,
@@ -264,6 +267,7 @@ impl Fetch {
 struct Decoder {
     codecs: Vec<(usize, Arc<str>, Chain)>,
     stores: Arc<dyn Stores>,
+    config: Config,
     download_path: PathBuf,
     /// Key columns, for messages.
     key: Vec<usize>,
@@ -287,6 +291,7 @@ impl Decoder {
                 let context = DecodeContext {
                     stores: &self.stores,
                     download_path: &self.download_path,
+                    config: &self.config,
                 };
                 chain
                     .decode(stored, &context)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{InsertOptions, Table};
 use crate::codec::Stores;
 use crate::definition::Type;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::progress::Silent;
 use crate::store::StagedObject;
 use crate::value::{Json, Row, Value};
@@ -19,6 +19,7 @@ pub struct StagedInsert {
     /// The row, without its staged objects.
     pub row: Row,
     staged: BTreeMap<String, Arc<StagedObject>>,
+    direct: bool,
     done: bool,
 }
 
@@ -26,12 +27,20 @@ impl Table {
     /// Begins a staged insert; `row` may be filled in later, but the key before the first object.
     pub fn staged_insert(&self, row: Row) -> Result<StagedInsert> {
         self.may_insert(&InsertOptions::default())?;
-        Ok(StagedInsert {
+        let mut staged = self.staged_insert_direct(row);
+        staged.direct = false;
+        Ok(staged)
+    }
+
+    /// As [`Table::staged_insert`], into Imported and Computed tables from anywhere.
+    pub fn staged_insert_direct(&self, row: Row) -> StagedInsert {
+        StagedInsert {
             table: self.clone(),
             row,
             staged: BTreeMap::new(),
+            direct: true,
             done: false,
-        })
+        }
     }
 }
 
@@ -56,7 +65,14 @@ impl StagedInsert {
         let lode = self.table.lode();
         let heading = lode.heading(self.table.name())?;
         let found = heading.get(attribute).ok_or_else(|| {
-            Error::invalid(format!("there is no attribute `{attribute}` to stage"))
+            let error = Error::new(
+                ErrorKind::UnknownAttribute,
+                format!("there is no attribute `{attribute}` to stage"),
+            );
+            match did_you_mean(attribute, heading.names().map(|n| &**n)) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
         })?;
         let store = match &found.type_ {
             Some(Type::Codec(spec)) if spec.name == "object" => {
@@ -76,9 +92,12 @@ impl StagedInsert {
                 }
                 _ if heading.get(name).is_some_and(|a| a.auto_increment) => {}
                 _ => {
-                    return Err(Error::invalid(format!(
-                        "the key attribute `{name}` must be set before an object is staged"
-                    ))
+                    return Err(Error::new(
+                        ErrorKind::MissingAttribute,
+                        format!(
+                            "the key attribute `{name}` must be set before an object is staged"
+                        ),
+                    )
                     .hint("Set the whole primary key first."));
                 }
             }
@@ -94,22 +113,30 @@ impl StagedInsert {
         )
     }
 
-    /// Makes the objects durable and inserts the row. On failure nothing stays: neither the row nor its objects.
-    pub fn commit(mut self) -> Result<()> {
+    /// Makes the objects durable and inserts the row; returns the metadata of the objects by attribute. On failure
+    /// nothing stays: neither the row nor its objects.
+    pub fn commit(mut self) -> Result<Row> {
         self.finish().map_err(|e| self.table.place(e))
         // Dropping `self` removes the objects unless `finish` succeeded.
     }
 
-    fn finish(&mut self) -> Result<()> {
-        let mut row = self.row.clone();
+    fn finish(&mut self) -> Result<Row> {
+        let mut row = std::mem::take(&mut self.row);
+        let mut objects = Row::new();
         for (attribute, object) in &self.staged {
             let metadata = object.finish(&Silent).map_err(|e| e.attribute(attribute))?;
-            row.set(attribute.as_str(), Value::Json(Json::from(metadata)));
+            let metadata = Value::Json(Json::from(metadata));
+            objects.set(attribute.as_str(), metadata.clone());
+            row.set(attribute.as_str(), metadata);
         }
         let lode = self.table.lode().clone();
         let staged: Vec<Arc<StagedObject>> = self.staged.values().cloned().collect();
         let result = lode.transaction(|| {
-            self.table.insert([row], &InsertOptions::default())?;
+            let options = InsertOptions {
+                allow_direct_insert: self.direct,
+                ..InsertOptions::default()
+            };
+            self.table.insert([row], &options)?;
             for object in &staged {
                 if Stores::get(&**lode.stores(), Some(object.store().name()))?
                     .head(object.path())?
@@ -129,7 +156,7 @@ impl StagedInsert {
             Ok(()) => true,
             Err(e) => e.kind() == ErrorKind::LostConnection,
         };
-        result
+        result.map(|()| objects)
     }
 }
 

@@ -12,6 +12,7 @@ use super::rows::key_text;
 use crate::codec::{
     Chain, EncodeContext, Encoded, Put, PutPath, PutSource, Stores, manifest_path, record_hash,
 };
+use crate::config::Config;
 use crate::definition::TableName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
@@ -284,7 +285,11 @@ impl<'a> Uploader<'a> {
                 Err(e) => {
                     // The first row speaks. An error that follows from being stopped names no row.
                     let row = |e: &Error| e.place().row.unwrap_or(usize::MAX);
-                    if outcome.as_ref().err().is_none_or(|first| row(&e) < row(first)) {
+                    if outcome
+                        .as_ref()
+                        .err()
+                        .is_none_or(|first| row(&e) < row(first))
+                    {
                         outcome = Err(e);
                     }
                 }
@@ -336,6 +341,7 @@ impl<'a> Uploader<'a> {
     fn shared(&self) -> Shared<'_> {
         Shared {
             stores: self.lode.stores(),
+            config: self.lode.config(),
             dialect: self.lode.dialect(),
             table: self.table,
             columns: &self.columns,
@@ -433,6 +439,7 @@ impl Progress for Stopped<'_> {
 /// What the threads share.
 struct Shared<'a> {
     stores: &'a Arc<StoreSet>,
+    config: &'a Config,
     dialect: &'a dyn Dialect,
     table: &'a TableName,
     columns: &'a [CodecColumn],
@@ -500,7 +507,8 @@ impl Shared<'_> {
                 while let Some(((put, outcome), _)) =
                     stored.next_if(|(_, owner)| *owner == (at, column))
                 {
-                    if let (Some(key), Some(value), Ok(_)) = (put.record_hash, &mut value, &result) {
+                    if let (Some(key), Some(value), Ok(_)) = (put.record_hash, &mut value, &result)
+                    {
                         let recorded = match &outcome.hash {
                             Some(hash) => record_hash(value, key, hash),
                             None => Err(Error::invalid("the store computed no hash")
@@ -558,6 +566,7 @@ impl Shared<'_> {
                 key,
                 store: column.store.as_deref(),
                 stores,
+                config: self.config,
             },
         )
     }

@@ -6,7 +6,7 @@ import contextvars
 import inspect
 from typing import Any
 
-from .condition import AndList
+from .condition import AndList, check_integer
 from .errors import DataJointError, UnsupportedError
 from .expression import QueryExpression
 from .logging import logger
@@ -29,7 +29,7 @@ class AutoPopulate:
         """
         parts = ("make_fetch", "make_compute", "make_insert")
         if any(getattr(type(self), p) is getattr(AutoPopulate, p) for p in parts):
-            raise NotImplementedError(
+            raise UnsupportedError(
                 f"{type(self).__name__} needs a method make(self, key), or make_fetch, make_compute and make_insert"
             )
         fetched = self.make_fetch(key, **make_kwargs)
@@ -42,15 +42,15 @@ class AutoPopulate:
 
     def make_fetch(self, key: dict[str, Any], **make_kwargs: Any) -> Any:
         """First of three parts: fetches what the computation needs; a sequence."""
-        raise NotImplementedError(f"{type(self).__name__} has no make_fetch")
+        raise UnsupportedError(f"{type(self).__name__} has no make_fetch")
 
     def make_compute(self, key: dict[str, Any], *fetched: Any) -> Any:
         """Second of three parts: computes; a sequence."""
-        raise NotImplementedError(f"{type(self).__name__} has no make_compute")
+        raise UnsupportedError(f"{type(self).__name__} has no make_compute")
 
     def make_insert(self, key: dict[str, Any], *computed: Any) -> None:
         """Third of three parts: inserts."""
-        raise NotImplementedError(f"{type(self).__name__} has no make_insert")
+        raise UnsupportedError(f"{type(self).__name__} has no make_insert")
 
     @property
     def key_source(self) -> QueryExpression:
@@ -127,7 +127,7 @@ class AutoPopulate:
         maker = _Maker(self, make_kwargs or {})
         progress = bar(type(self).__name__) if display_progress else None
         count, errors = self._native.populate(  # type: ignore[attr-defined]
-            source._query, maker, suppress_errors, max_calls, progress
+            source._query, maker, suppress_errors, check_integer(max_calls, "max_calls", optional=True), progress
         )
         error_list = []
         for key, error in errors:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import DataJointError
+from .errors import DataJointError, ValueTypeError, WrongValueError
 
 
 class AndList(list):
@@ -69,40 +69,27 @@ class Top:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        self.limit = _integer(self.limit, "limit", optional=True)
-        self.offset = _integer(self.offset or 0, "offset") or 0
+        self.limit = check_integer(self.limit, "limit", optional=True)
+        self.offset = check_integer(self.offset or 0, "offset") or 0
         if self.order_by is not None:
             if isinstance(self.order_by, str):
                 self.order_by = [self.order_by]
             elif isinstance(self.order_by, Iterable):
                 self.order_by = list(self.order_by)
             if not isinstance(self.order_by, list) or not all(isinstance(o, str) for o in self.order_by):
-                raise TypeError("order_by must be an attribute name or a sequence of them")
+                raise ValueTypeError("order_by must be an attribute name or a sequence of them")
 
     def _lode_condition(self) -> tuple:
         return ("top", self.limit, self.order_by, self.offset)
 
 
-def _integer(value: Any, name: str, optional: bool = False) -> int | None:
+def check_integer(value: Any, name: str, optional: bool = False) -> int | None:
+    """A count as Python's int; NumPy's integers count as integers."""
     if value is None and optional:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    return value.__index__()
-
-
-def normalise(condition: Any) -> Any:
-    """Turns what the engine does not know (data frames, records) into what it knows; checks the rest lightly."""
-    kind = type(condition)
-    if kind in (str, dict, bool, list, tuple, set, AndList, Not):
-        return condition
-    module = kind.__module__
-    if module.startswith("pandas") and kind.__name__ == "DataFrame":
-        index = [name for name in condition.index.names if name is not None]
-        frame = condition.reset_index() if index else condition
-        return frame.to_dict("records")
-    if module.startswith("polars") and kind.__name__ == "DataFrame":
-        return condition.to_dicts()
-    if module.startswith("numpy") and kind.__name__ == "bool":
-        raise DataJointError("a numpy truth value is no condition; use bool(...)")
-    return condition
+        raise ValueTypeError(f"{name} must be an integer, not {type(value).__name__}")
+    number = value.__index__()
+    if not 0 <= number < 2**63:
+        raise WrongValueError(f"{name} must be zero or more, not {number}")
+    return number

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .condition import AndList, Not, Top, normalise
-from .errors import DataJointError
+from . import frames
+from .condition import AndList, Not, Top
+from .errors import DataJointError, ValueTypeError, WrongValueError
 from .heading import Heading
+from .utils import warn_caller
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -129,8 +130,7 @@ class QueryExpression:
             return self
         if isinstance(restriction, U):
             return self
-        condition = normalise(restriction)
-        handle = self._query.restrict(condition, semantic_check)
+        handle = self._query.restrict(restriction, semantic_check)
         if handle is None:  # nothing to restrict by
             return self
         new = self._derive(handle, ("restrict", self, restriction, semantic_check), keep_restriction=True)
@@ -149,8 +149,6 @@ class QueryExpression:
         return self.restrict(restriction)
 
     def __sub__(self, restriction: Any):
-        if isinstance(restriction, U):
-            raise DataJointError("dj.U cannot be subtracted from an expression other than as `expression & False`")
         return self.restrict(Not(restriction))
 
     def __neg__(self) -> Not:
@@ -176,18 +174,8 @@ class QueryExpression:
         ``proj("a", "-b", ..., new="old", y="YEAR(date)")``: names to keep, ``...`` for all others, ``-name`` to drop,
         keywords to rename or compute.
         """
-        for name, value in named_attributes.items():
-            if not isinstance(value, str):
-                raise TypeError(f"the source of `{name}` must be text, not {type(value).__name__}")
-        names = []
-        for attribute in attributes:
-            if attribute is Ellipsis:
-                names.append("...")
-            elif isinstance(attribute, str):
-                names.append(attribute)
-            else:
-                raise DataJointError(f"proj takes attribute names, not {type(attribute).__name__}")
-        handle = self._query.proj(names, named_attributes)
+        _check_sources(named_attributes)
+        handle = self._query.proj(_names(attributes, "proj"), named_attributes)
         cls = QueryExpression if isinstance(self, Aggregation) else None
         return self._derive(handle, ("proj", self, attributes, named_attributes), cls, keep_restriction=True)
 
@@ -220,13 +208,8 @@ class QueryExpression:
         >>> Subject.aggr(Session, n="count(session_no)")
         """
         group = _operand(group, self, "aggregation")
-        names = ["..." if a is Ellipsis else a for a in attributes]
-        for name in names:
-            if not isinstance(name, str):
-                raise DataJointError(f"aggr takes attribute names, not {type(name).__name__}")
-        for name, value in named_attributes.items():
-            if not isinstance(value, str):
-                raise TypeError(f"the source of `{name}` must be text, not {type(value).__name__}")
+        names = _names(attributes, "aggr")
+        _check_sources(named_attributes)
         handle = self._query.aggr(group._query, names, named_attributes, exclude_nonmatching)
         return self._derive(
             handle, ("aggr", self, group, attributes, exclude_nonmatching, named_attributes), Aggregation
@@ -249,7 +232,7 @@ class QueryExpression:
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
     ) -> list[dict[str, Any]]:
         """All rows, as dicts in heading order."""
-        rows = self._query.to_dicts(None, _order(order_by), limit, offset)
+        rows = self._query.to_dicts(None, _window(order_by, limit, offset))
         return _squeezed(rows, self.heading) if squeeze else rows
 
     def to_arrays(
@@ -267,15 +250,15 @@ class QueryExpression:
         ``include_key`` puts the list of primary keys in front.
         """
         if not attrs:
-            found = self._query.to_structured(_order(order_by), limit, offset)
+            found = self._query.to_structured(_window(order_by, limit, offset))
             for name in found.dtype.names or () if squeeze else ():
                 if self.heading[name].codec is not None:
-                    found[name] = _squeezed_column(found[name])
+                    found[name] = frames.squeezed_column(found[name])
             return found
         self._check_names(attrs)
-        keys, arrays = self._query.to_arrays(list(attrs), include_key, _order(order_by), limit, offset)
+        keys, arrays = self._query.to_arrays(list(attrs), include_key, _window(order_by, limit, offset))
         if squeeze:
-            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(attrs, arrays)]
+            arrays = [frames.squeezed_column(a) if self.heading[n].codec else a for n, a in zip(attrs, arrays)]
         if include_key:
             return (keys, *arrays)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
@@ -285,45 +268,72 @@ class QueryExpression:
             if name not in self.heading.attributes:
                 from ._lodestore import did_you_mean
 
-                raise DataJointError(
-                    f"attribute `{name}` is not in the expression. {did_you_mean(str(name), self.heading.names) or ''}".rstrip()
-                )
+                hint = did_you_mean(str(name), self.heading.names) or f"The attributes are: {', '.join(self.heading.names)}."
+                if name == "KEY":
+                    hint = "For the primary keys use keys(), or include_key=True."
+                raise DataJointError(f"attribute `{name}` is not in the expression. {hint}")
 
     def to_pandas(
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
     ):
         """A pandas DataFrame indexed by the primary key."""
-        pandas = _import("pandas", "pandas")
-        columns = self._query.to_columns(_order(order_by), limit, offset)
+        pandas = frames.library("pandas", "pandas")
+        columns = self._query.to_columns(_window(order_by, limit, offset))
         for name in columns if squeeze else ():
             if self.heading[name].codec is not None and hasattr(columns[name], "dtype"):
-                columns[name] = _squeezed_column(columns[name])
+                columns[name] = frames.squeezed_column(columns[name])
         frame = pandas.DataFrame(columns)
         return frame.set_index(self.primary_key) if self.primary_key else frame
 
     def to_polars(
-        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+        self,
+        order_by: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        squeeze: bool = False,
+        *,
+        json: str = "text",
     ):
-        """A polars DataFrame; the primary key as ordinary columns."""
-        polars = _import("polars", "polars")
-        return polars.from_arrow(self.to_arrow(order_by, limit, offset, squeeze))
+        """A polars DataFrame; the primary key as ordinary columns. ``json``: see :meth:`to_arrow`."""
+        frames.library("polars", "polars")
+        columns = self._arrow_columns(order_by, limit, offset, squeeze, json)
+        return frames.polars_frame(columns, {a.name for a in self.heading.attributes.values() if a.uuid})
 
     def to_arrow(
-        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+        self,
+        order_by: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        squeeze: bool = False,
+        *,
+        json: str = "text",
     ):
-        """A pyarrow Table."""
-        _import("pyarrow", "arrow")
-        return self._query.to_arrow(_order(order_by), limit, offset)
+        """A pyarrow Table, its types from the heading.
+
+        ``json``: ``"text"`` keeps JSON as text; ``"parse"`` gives structs and lists, if all values have one shape.
+        """
+        frames.library("pyarrow", "arrow")
+        return frames.arrow_table(self._arrow_columns(order_by, limit, offset, squeeze, json))
+
+    def _arrow_columns(self, order_by: Any, limit: Any, offset: Any, squeeze: bool, json: str) -> list[tuple[str, Any]]:
+        if json not in ("text", "parse"):
+            raise WrongValueError(f"json must be 'text' or 'parse', not {json!r}")
+        columns = self._query.to_arrow_columns(json == "parse", _window(order_by, limit, offset))
+        if squeeze:
+            columns = [(n, [frames.squeezed(v) for v in d] if isinstance(d, list) else d) for n, d in columns]
+        return columns
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """Arrow's own protocol: ``pyarrow.table(expression)`` and ``polars.DataFrame(expression)`` work."""
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
+        stream = self._query.arrow_stream()
+        # Decoded values have no type of their own: pyarrow finds one.
+        return (self.to_arrow() if stream is None else stream).__arrow_c_stream__(requested_schema)
 
     def keys(
         self, order_by: Any = None, limit: int | None = None, offset: int | None = None
     ) -> list[dict[str, Any]]:
         """The primary keys, as dicts."""
-        return self._query.keys(_order(order_by), limit, offset)
+        return self._query.to_dicts(self._query.primary_key(), _window(order_by, limit, offset))
 
     def head(self, limit: int = 25, **kwargs: Any) -> list[dict[str, Any]]:
         """The first rows by primary key."""
@@ -367,9 +377,7 @@ class QueryExpression:
         squeeze: bool = False,
     ) -> Any:
         """The old fetch; use ``to_dicts``, ``to_arrays``, ``to_pandas`` or ``keys``."""
-        warnings.warn(
-            "fetch() is deprecated; use to_dicts(), to_arrays(), to_pandas() or keys()", DeprecationWarning, stacklevel=2
-        )
+        warn_caller("fetch() is deprecated; use to_dicts(), to_arrays(), to_pandas() or keys()", DeprecationWarning)
         options = {"order_by": order_by, "limit": limit, "offset": offset}
         if format not in (None, "array", "frame"):
             raise DataJointError("format must be 'array' or 'frame'")
@@ -385,14 +393,14 @@ class QueryExpression:
                 self.primary_key if a == "KEY" else [a] for a in attrs
             )))
             self._check_names(wanted)
-            rows = self._query.to_dicts(wanted, _order(order_by), limit, offset)
+            rows = self._query.to_dicts(wanted, _window(order_by, limit, offset))
             return _squeezed(rows, self.heading) if squeeze else rows
-        self._check_names(names)
-        keys, arrays = self._query.to_arrays(names, True, _order(order_by), limit, offset)
-        if squeeze:
-            arrays = [_squeezed_column(a) if self.heading[n].codec else a for n, a in zip(names, arrays)]
-        arrays = iter(arrays)
-        found = [keys if a == "KEY" else next(arrays) for a in attrs]
+        if not names:
+            keys = self.keys(**options)
+            return keys if len(attrs) == 1 else [keys for _ in attrs]
+        keys, *arrays = self.to_arrays(*names, include_key=True, **options, squeeze=squeeze)
+        columns = iter(arrays)
+        found = [keys if a == "KEY" else next(columns) for a in attrs]
         return found[0] if len(found) == 1 else found
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -479,7 +487,7 @@ class U:
     def __init__(self, *primary_key: str):
         for name in primary_key:
             if not isinstance(name, str):
-                raise TypeError(f"U takes attribute names, not {type(name).__name__}")
+                raise ValueTypeError(f"U takes attribute names, not {type(name).__name__}")
         self._primary_key = list(primary_key)
 
     @property
@@ -496,6 +504,7 @@ class U:
         if named_attributes.get("exclude_nonmatching") is not None:
             if not named_attributes.pop("exclude_nonmatching"):
                 raise DataJointError("dj.U has no rows of its own, so exclude_nonmatching=False makes no sense here")
+        _check_sources(named_attributes)
         group = _operand(group, None, "aggregation")
         handle = group._query.u_aggr(self._primary_key, named_attributes)
         return group._derive(handle, ("u_aggr", group, self._primary_key, named_attributes), Aggregation)
@@ -528,6 +537,20 @@ def is_expression(value: Any) -> bool:
     return isinstance(value, QueryExpression) or (isinstance(value, type) and issubclass(value, QueryExpression))
 
 
+def _names(attributes: Any, what: str) -> list[str]:
+    names = ["..." if a is Ellipsis else a for a in attributes]
+    for name in names:
+        if not isinstance(name, str):
+            raise DataJointError(f"{what} takes attribute names, not {type(name).__name__}")
+    return names
+
+
+def _check_sources(named_attributes: Mapping[str, Any]) -> None:
+    for name, value in named_attributes.items():
+        if not isinstance(value, str):
+            raise ValueTypeError(f"the source of `{name}` must be text, not {type(value).__name__}")
+
+
 def _operand(value: Any, left: QueryExpression | None, what: str) -> QueryExpression:
     if isinstance(value, U):
         raise DataJointError(f"dj.U cannot be an operand of a {what}; use dj.U(...) & expression, or dj.U(...).aggr")
@@ -540,44 +563,20 @@ def _operand(value: Any, left: QueryExpression | None, what: str) -> QueryExpres
     return value
 
 
-def _squeezed_value(value: Any) -> Any:
-    return value.squeeze() if type(value).__module__ == "numpy" and getattr(value, "ndim", 0) > 0 else value
-
-
 def _squeezed(rows: list[dict[str, Any]], heading: Heading) -> list[dict[str, Any]]:
     """The same rows, arrays that a codec decoded without their dimensions of length one."""
     names = [n for n in heading.names if heading[n].codec is not None]
     for row in rows:
         for name in names:
             if name in row:
-                row[name] = _squeezed_value(row[name])
+                row[name] = frames.squeezed(row[name])
     return rows
 
 
-def _squeezed_column(array: Any) -> Any:
-    """An array of values along its first dimension, each without its dimensions of length one."""
-    if array.dtype.hasobject:
-        for i in range(len(array)):
-            array[i] = _squeezed_value(array[i])
-        return array
-    import numpy
-
-    return numpy.squeeze(array, axis=tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1))
-
-
-def _order(order_by: Any) -> list[str] | None:
-    if order_by is None:
-        return None
-    return Top(order_by=order_by).order_by
-
-
-def _import(name: str, extra: str):
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"{name} is needed for this; install it with: pip install 'lodestore[{extra}]'") from error
+def _window(order_by: Any, limit: Any, offset: Any) -> tuple[list[str], int | None, int]:
+    """Order terms, limit and offset as the engine takes them, checked."""
+    top = Top(limit, order_by, offset)
+    return top.order_by or [], top.limit, top.offset
 
 
 def _rebuild(operation: str, *args: Any):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .errors import UnknownKeyError
+
 
 class Attribute(NamedTuple):
     """One attribute. ``type`` is the database's, ``original_type`` the one of the definition."""
@@ -179,7 +181,13 @@ class Heading:
         return name in self._attributes
 
     def __getitem__(self, name: str) -> Attribute:
-        return self._attributes[name]
+        try:
+            return self._attributes[name]
+        except KeyError:
+            from ._lodestore import did_you_mean
+
+            hint = did_you_mean(str(name), self.names) or ""
+            raise UnknownKeyError(f"there is no attribute `{name}`. {hint}".rstrip()) from None
 
     def __bool__(self) -> bool:
         return bool(self._attributes)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import sys
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _lodestore
+from .condition import check_integer
 from .connection import default_connection
-from .errors import DataJointError, UnsupportedError
+from .errors import DataJointError, UnsupportedError, WrongValueError
 from .expression import QueryExpression
 from .heading import Heading
 from .logging import logger
@@ -75,7 +75,7 @@ class Table(QueryExpression):
     @property
     def definition(self) -> str:
         """The definition text; classes set it as a plain attribute."""
-        raise NotImplementedError(f"{type(self).__name__} has no `definition`; write it as a class attribute")
+        raise UnsupportedError(f"{type(self).__name__} has no `definition`; write it as a class attribute")
 
     @property
     def connection(self) -> "Connection":
@@ -243,11 +243,11 @@ class Table(QueryExpression):
             self._native.insert_select(rows._query, replace, skip_duplicates, ignore_extra_fields)
             return
         self._native.insert(
-            _rows(rows, self),
+            _rows(rows),
             replace=replace,
             skip_duplicates=skip_duplicates,
             ignore_extra_fields=ignore_extra_fields,
-            chunk_size=chunk_size,
+            chunk_size=check_integer(chunk_size, "chunk_size", optional=True),
             atomic=atomic,
         )
 
@@ -289,7 +289,7 @@ class Table(QueryExpression):
 
     def validate(self, rows: Any, *, ignore_extra_fields: bool = False) -> ValidationResult:
         """Checks rows as :meth:`insert` would, without writing anything."""
-        issues, count = self._native.validate(_rows(rows, self), ignore_extra_fields)
+        issues, count = self._native.validate(_rows(rows), ignore_extra_fields)
         return ValidationResult(not issues, issues, count)
 
     @property
@@ -328,7 +328,7 @@ class Table(QueryExpression):
             Rows deleted from this table; 0 if declined.
         """
         if part_integrity not in ("enforce", "ignore", "cascade"):
-            raise ValueError(f"part_integrity must be 'enforce', 'ignore' or 'cascade', not {part_integrity!r}")
+            raise WrongValueError(f"part_integrity must be 'enforce', 'ignore' or 'cascade', not {part_integrity!r}")
         prompt = self.connection.config["safemode"] if prompt is None else prompt
         ask = None
         if prompt and transaction and not dry_run:
@@ -362,7 +362,7 @@ class Table(QueryExpression):
     def drop(self, prompt: bool | None = None, part_integrity: str = "enforce") -> None:
         """Drops the table and everything that depends on it, after asking (``config['safemode']``)."""
         if part_integrity not in ("enforce", "ignore"):
-            raise ValueError(f"part_integrity must be 'enforce' or 'ignore', not {part_integrity!r}")
+            raise WrongValueError(f"part_integrity must be 'enforce' or 'ignore', not {part_integrity!r}")
         if self._query.is_restricted():
             raise DataJointError("a restricted table cannot be dropped; use delete() to remove rows")
         prompt = self.connection.config["safemode"] if prompt is None else prompt
@@ -456,8 +456,8 @@ def _class_names(context: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     return found
 
 
-def _rows(rows: Any, table: Table) -> Any:
-    """Whatever rows the user has, as an iterable of mappings (or sequences in heading order)."""
+def _rows(rows: Any) -> Any:
+    """Whatever rows the user has, as an iterable of mappings, records or sequences."""
     kind = type(rows)
     module = kind.__module__.partition(".")[0]
     if module == "pandas" and kind.__name__ == "DataFrame":
@@ -471,42 +471,18 @@ def _rows(rows: Any, table: Table) -> Any:
     if module == "pyarrow" and kind.__name__ in ("Table", "RecordBatch"):
         return rows.to_pylist()
     if isinstance(rows, Path):
-        with rows.open(newline="") as file:
-            return list(csv.DictReader(file))
+        return _csv_rows(rows)
     if isinstance(rows, Mapping):
         raise DataJointError("insert takes rows, not one row; use insert1(row) for a single mapping")
     if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable) and not hasattr(rows, "dtype"):
         raise DataJointError(f"insert takes rows, not {kind.__name__}")
-    return _RowIterator(rows)
+    return rows
 
 
-class _RowIterator:
-    """Passes rows on one by one, so that a generator is never held as a whole in Python."""
-
-    __slots__ = ("_rows", "_warned")
-
-    def __init__(self, rows: Iterable):
-        self._rows = iter(rows)
-        self._warned = False
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        row = next(self._rows)
-        kind = type(row)
-        if kind is dict or isinstance(row, Mapping):
-            return row
-        if kind.__module__ == "numpy" and getattr(row, "dtype", None) is not None and row.dtype.names:
-            return {name: row[name] for name in row.dtype.names}
-        if isinstance(row, (str, bytes)) or not hasattr(row, "__len__"):
-            raise DataJointError(f"a row is a mapping or a sequence of values, not {kind.__name__}")
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                "rows given as sequences depend on the order of the attributes; use mappings",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-        return tuple(row)
-
+def _csv_rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    for number, row in enumerate(found):
+        if None in row:
+            raise WrongValueError(f"row {number} of {path} has more cells than the header has names")
+    return found

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from . import _lodestore
 from .errors import DataJointError
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warns at the line of the user's code that called into this package."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def user_choice(prompt: str, choices: tuple[str, ...] = ("yes", "no"), default: str | None = None) -> str:

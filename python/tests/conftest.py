@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import os
+import uuid
 
+import numpy as np
 import pytest
 
 import lodestore as dj
@@ -99,3 +103,57 @@ def lab(schema):
     )
     Lab.schema, Lab.Subject, Lab.Rig, Lab.Session = schema, Subject, Rig, Session
     return Lab
+
+
+@pytest.fixture
+def kinds(schema):
+    """A table with an attribute of every kind; row 1 has all values, row 2 only what is required."""
+
+    @schema
+    class Kinds(dj.Manual):
+        definition = """
+        id : int32
+        ---
+        small=null : int8
+        big : int64
+        single=null : float32
+        double=null : float64
+        flag : bool
+        maybe=null : bool
+        price=null : decimal(8,3)
+        code : char(4)
+        text="" : varchar(20)
+        choice : enum('x','y')
+        day=null : date
+        moment=null : datetime(6)
+        uid=null : uuid
+        doc=null : json
+        raw=null : bytes
+        value=null : <blob>
+        array=null : <npy@>
+        """
+
+    Kinds.insert1(
+        {
+            "id": 1,
+            "small": -3,
+            "big": 2**62,
+            "single": 0.1,
+            "double": 0.1,
+            "flag": True,
+            "maybe": False,
+            "price": decimal.Decimal("12.5"),
+            "code": "ab",
+            "text": "héllo",
+            "choice": "x",
+            "day": datetime.date(2024, 2, 29),
+            "moment": datetime.datetime(2024, 1, 1, 2, 3, 4, 567890),
+            "uid": uuid.UUID(int=5),
+            "doc": {"a": [1, None, 1.5], "b": "t"},
+            "raw": b"\0a\0",
+            "value": np.arange(3.0),
+            "array": np.ones((1, 3)),
+        }
+    )
+    Kinds.insert1({"id": 2, "big": 1, "flag": False, "code": "zz", "choice": "y"})
+    return Kinds

@@ -3,21 +3,27 @@
 //! A batch comes as typed columns; each column becomes a run of Python objects (or one NumPy array) in one go, and rows
 //! are put together from the runs. Values and dtypes: spec queries §13 (the PostgreSQL column) and §16.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
 };
-use arrow_array::{Array as _, ArrayRef};
+use arrow_array::{
+    Array as _, ArrayRef, BinaryArray, Decimal128Array, LargeStringArray, RecordBatch,
+    RecordBatchOptions, StringArray,
+};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{ArrowError, DECIMAL128_MAX_PRECISION, Field, FieldRef, Schema};
 use lodestore::Value;
 use lodestore::codec::NpyRef;
 use lodestore::value::{Batch, Column, ColumnKind};
 use numpy::{PyArray1, PyUntypedArray};
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTime, PyTuple};
-use pyo3_arrow::PyArray as ArrowArray;
+use pyo3_arrow::{PyArray as ArrowArray, PyTable as ArrowTable};
 
 use crate::error::raise;
 use crate::value::{Lazy, decimal, json_loads, objects_to_py, to_py, uuid};
@@ -150,46 +156,115 @@ pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch) -> PyResult<B
     Ok(out)
 }
 
-/// A `pyarrow.Table`. Plain columns share the engine's memory; decimals, JSON and decoded values are inferred by pyarrow.
-///
-/// # Errors
-/// `ImportError` without pyarrow; what pyarrow raises for values without a common type.
-pub(crate) fn batch_to_arrow<'py>(py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyAny>> {
-    let pyarrow = py.import("pyarrow").map_err(|_| {
-        PyImportError::new_err("to_arrow needs pyarrow: pip install 'lodestore[arrow]'")
-    })?;
-    let columns = PyDict::new(py);
-    for (name, column) in batch.names.iter().zip(batch.columns.iter().cloned()) {
-        let array = match column {
-            Column::Arrow(ColumnKind::Decimal | ColumnKind::Json, _) | Column::Values(_) => {
-                let list = PyList::new(py, objects(py, column)?)?;
-                pyarrow.call_method1(intern!(py, "array"), (list,))?
-            }
-            Column::Arrow(kind, values) => {
-                let large = values.get_buffer_memory_size() > i32::MAX as usize;
-                let shared = Bound::new(py, ArrowArray::from_array_ref(values))?;
-                let array = pyarrow.call_method1(intern!(py, "array"), (shared,))?;
-                match kind {
-                    ColumnKind::Text if !large => {
-                        array.call_method1(intern!(py, "cast"), ("string",))?
-                    }
-                    ColumnKind::Bytes if !large => {
-                        array.call_method1(intern!(py, "cast"), ("binary",))?
-                    }
-                    // `pyarrow.uuid` exists since version 18.
-                    ColumnKind::Uuid => match pyarrow.call_method0(intern!(py, "uuid")) {
-                        Ok(type_) => pyarrow
-                            .getattr(intern!(py, "ExtensionArray"))?
-                            .call_method1(intern!(py, "from_storage"), (type_, array))?,
-                        Err(_) => array,
-                    },
-                    _ => array,
-                }
-            }
+/// (name, data) of each column, for data frames: an object with Arrow's protocol, or a list of Python objects for decoded
+/// values and, if asked for, parsed JSON. `decimals` has precision and scale of declared decimals.
+pub(crate) fn batch_to_arrow_columns<'py>(
+    py: Python<'py>,
+    batch: Batch,
+    decimals: &[Option<(u8, u8)>],
+    parse_json: bool,
+) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+    let mut out = Vec::with_capacity(batch.columns.len());
+    for ((name, column), decimal) in batch.names.iter().zip(batch.columns).zip(decimals) {
+        let parsed = parse_json && column.kind() == ColumnKind::Json;
+        let typed = if parsed {
+            None
+        } else {
+            arrow_column(name, &column, *decimal)?
         };
-        columns.set_item(PyString::intern(py, name), array)?;
+        let data = match typed {
+            Some((array, field)) => Bound::new(py, ArrowArray::new(array, field))?.into_any(),
+            None => PyList::new(py, objects(py, column)?)?.into_any(),
+        };
+        out.push((name.to_string(), data));
     }
-    pyarrow.call_method1(intern!(py, "table"), (columns,))
+    Ok(out)
+}
+
+/// An object with Arrow's stream protocol; none if a column has no Arrow type.
+pub(crate) fn batch_to_arrow_stream<'py>(
+    py: Python<'py>,
+    batch: Batch,
+    decimals: &[Option<(u8, u8)>],
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let mut arrays = Vec::with_capacity(batch.columns.len());
+    let mut fields = Vec::with_capacity(batch.columns.len());
+    for ((name, column), decimal) in batch.names.iter().zip(&batch.columns).zip(decimals) {
+        let Some((array, field)) = arrow_column(name, column, *decimal)? else {
+            return Ok(None);
+        };
+        arrays.push(array);
+        fields.push(field);
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.rows));
+    let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
+        .map_err(|e| raise(e.to_string()))?;
+    let table = ArrowTable::try_new(vec![batch], schema)?;
+    Ok(Some(Bound::new(py, table)?.into_any()))
+}
+
+/// A column in the Arrow type of its kind (spec: queries §18 "Stable schema"); none for values of any kind, and for
+/// decimals without declared digits.
+fn arrow_column(
+    name: &str,
+    column: &Column,
+    decimal: Option<(u8, u8)>,
+) -> PyResult<Option<(ArrayRef, FieldRef)>> {
+    let Column::Arrow(kind, values) = column else {
+        return Ok(None);
+    };
+    let array = match (kind, decimal) {
+        (ColumnKind::Decimal, Some((precision, scale)))
+            if precision <= DECIMAL128_MAX_PRECISION =>
+        {
+            decimals(values.as_string::<i64>(), precision, scale)?
+        }
+        (ColumnKind::Decimal, _) => return Ok(None),
+        (ColumnKind::Text | ColumnKind::Json | ColumnKind::Bytes, _) => short(values)?,
+        _ => values.clone(),
+    };
+    let mut field = Field::new(name, array.data_type().clone(), true);
+    if *kind == ColumnKind::Uuid {
+        let uuid = ("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned());
+        field = field.with_metadata([uuid].into());
+    }
+    Ok(Some((array, Arc::new(field))))
+}
+
+/// Canonical decimal texts, all with `scale` decimals, as numbers.
+fn decimals(texts: &LargeStringArray, precision: u8, scale: u8) -> PyResult<ArrayRef> {
+    let number = |text: &str| text.replace('.', "").parse::<i128>();
+    let numbers: Decimal128Array = texts
+        .iter()
+        .map(|text| text.map(number).transpose())
+        .collect::<Result<_, _>>()
+        .map_err(|_| raise("a decimal column holds text that is no decimal"))?;
+    let numbers = numbers.with_precision_and_scale(precision, scale as i8);
+    Ok(Arc::new(numbers.map_err(|e| raise(e.to_string()))?))
+}
+
+/// The same text or bytes with 32-bit offsets, as most programs want them, if they fit. The values are shared.
+fn short(array: &ArrayRef) -> PyResult<ArrayRef> {
+    let failed = |e: ArrowError| raise(e.to_string());
+    let narrow = |offsets: OffsetBuffer<i64>| {
+        let fits = i32::try_from(*offsets.last()?).is_ok();
+        fits.then(|| OffsetBuffer::new(offsets.iter().map(|o| *o as i32).collect()))
+    };
+    if let Some(text) = array.as_string_opt::<i64>() {
+        let (offsets, values, nulls) = text.clone().into_parts();
+        if let Some(offsets) = narrow(offsets) {
+            let short = StringArray::try_new(offsets, values, nulls).map_err(failed)?;
+            return Ok(Arc::new(short));
+        }
+    } else if let Some(bytes) = array.as_binary_opt::<i64>() {
+        let (offsets, values, nulls) = bytes.clone().into_parts();
+        if let Some(offsets) = narrow(offsets) {
+            let short = BinaryArray::try_new(offsets, values, nulls).map_err(failed)?;
+            return Ok(Arc::new(short));
+        }
+    }
+    Ok(array.clone())
 }
 
 /// The elements of a column as Python objects.
@@ -330,8 +405,8 @@ fn column_to_array<'py>(
         Column::Arrow(ColumnKind::Int, values) => Ok(ints(py, values)),
         Column::Arrow(ColumnKind::Float, values) => Ok(floats(py, values)),
         Column::Arrow(ColumnKind::Bool, values) => Ok(bools(py, values)),
-        Column::Arrow(ColumnKind::Text | ColumnKind::Bytes, _) => {
-            // Fixed-width text and bytes, as NumPy infers them.
+        Column::Arrow(ColumnKind::Text, _) => {
+            // Fixed-width text, as NumPy infers it. Bytes stay objects: NumPy's lose trailing zeros.
             ARRAY.get(py)?.call1((objects(py, column)?,))
         }
         Column::Arrow(..) => object_array(py, objects(py, column)?),

@@ -10,7 +10,7 @@ use lodestore::table::{Batches, FetchOptions};
 use lodestore::value::{Batch, ColumnKind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{IntoPyDict, PyBool, PyDict, PyList, PyString, PyTuple};
 
 use crate::error::{ToPyResult, raise};
 use crate::output;
@@ -184,22 +184,13 @@ impl PyQuery {
         &self,
         py: Python<'py>,
         columns: Option<Vec<String>>,
-        order_by: Option<Vec<String>>,
-        limit: Option<u64>,
-        offset: Option<u64>,
+        window: Window,
     ) -> PyResult<Bound<'py, PyList>> {
-        let batch = self.fetch(py, columns, order_by, limit, offset)?;
-        output::batch_to_dicts(py, batch)
+        output::batch_to_dicts(py, self.fetch(py, columns, window)?)
     }
 
-    fn to_structured<'py>(
-        &self,
-        py: Python<'py>,
-        order_by: Option<Vec<String>>,
-        limit: Option<u64>,
-        offset: Option<u64>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let batch = self.fetch(py, None, order_by, limit, offset)?;
+    fn to_structured<'py>(&self, py: Python<'py>, window: Window) -> PyResult<Bound<'py, PyAny>> {
+        let batch = self.fetch(py, None, window)?;
         let heading = self.0.heading().or_raise()?;
         let nullable: Vec<bool> = batch
             .names
@@ -210,87 +201,56 @@ impl PyQuery {
     }
 
     /// (key dicts or None, arrays of the columns).
-    #[allow(clippy::too_many_arguments)]
     fn to_arrays<'py>(
         &self,
         py: Python<'py>,
         columns: Vec<String>,
         include_key: bool,
-        order_by: Option<Vec<String>>,
-        limit: Option<u64>,
-        offset: Option<u64>,
+        window: Window,
     ) -> PyResult<(Option<Bound<'py, PyList>>, Vec<Bound<'py, PyAny>>)> {
         let key = if include_key {
-            self.0.primary_key().or_raise()?
+            self.primary_key(py)?
         } else {
             Vec::new()
         };
-        let mut wanted = columns.clone();
-        wanted.extend(
-            key.iter()
-                .map(|n| n.to_string())
-                .filter(|n| !columns.contains(n)),
-        );
-        let mut distinct: Vec<String> = Vec::new();
-        for name in wanted {
-            if !distinct.contains(&name) {
-                distinct.push(name);
+        let mut wanted: Vec<String> = Vec::new();
+        for name in columns.iter().chain(&key) {
+            if !wanted.contains(name) {
+                wanted.push(name.clone());
             }
         }
-        let batch = self.fetch(py, Some(distinct), order_by, limit, offset)?;
+        let batch = self.fetch(py, Some(wanted), window)?;
+        let chosen = |names: &[String]| batch.select(names.iter().map(String::as_str)).or_raise();
         let keys = if include_key {
-            let names: Vec<&str> = key.iter().map(|n| &**n).collect();
-            Some(output::batch_to_dicts(py, batch.select(names).or_raise()?)?)
+            Some(output::batch_to_dicts(py, chosen(&key)?)?)
         } else {
             None
         };
-        let chosen = batch
-            .select(columns.iter().map(String::as_str))
-            .or_raise()?;
-        let arrays = output::batch_to_arrays(py, chosen)?;
-        Ok((keys, arrays))
+        Ok((keys, output::batch_to_arrays(py, chosen(&columns)?)?))
     }
 
     /// Columns for a pandas data frame: name → array or list.
-    fn to_columns<'py>(
-        &self,
-        py: Python<'py>,
-        order_by: Option<Vec<String>>,
-        limit: Option<u64>,
-        offset: Option<u64>,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let batch = self.fetch(py, None, order_by, limit, offset)?;
-        output::batch_to_columns(py, batch)
+    fn to_columns<'py>(&self, py: Python<'py>, window: Window) -> PyResult<Bound<'py, PyDict>> {
+        output::batch_to_columns(py, self.fetch(py, None, window)?)
     }
 
-    /// A `pyarrow.Table`.
-    fn to_arrow<'py>(
+    /// (name, data) of each column: an object with Arrow's protocol, or a list where Arrow has no type.
+    fn to_arrow_columns<'py>(
         &self,
         py: Python<'py>,
-        order_by: Option<Vec<String>>,
-        limit: Option<u64>,
-        offset: Option<u64>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let batch = self.fetch(py, None, order_by, limit, offset)?;
-        output::batch_to_arrow(py, &batch)
+        parse_json: bool,
+        window: Window,
+    ) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
+        let batch = self.fetch(py, None, window)?;
+        let decimals = self.decimals(&batch)?;
+        output::batch_to_arrow_columns(py, batch, &decimals, parse_json)
     }
 
-    fn keys<'py>(
-        &self,
-        py: Python<'py>,
-        order_by: Option<Vec<String>>,
-        limit: Option<u64>,
-        offset: Option<u64>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let key: Vec<String> = self
-            .0
-            .primary_key()
-            .or_raise()?
-            .iter()
-            .map(|n| n.to_string())
-            .collect();
-        let batch = self.fetch(py, Some(key), order_by, limit, offset)?;
-        output::batch_to_dicts(py, batch)
+    /// An object with Arrow's stream protocol; None if a column has no Arrow type.
+    fn arrow_stream<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let batch = self.fetch(py, None, Window::default())?;
+        let decimals = self.decimals(&batch)?;
+        output::batch_to_arrow_stream(py, batch, &decimals)
     }
 
     /// The one row, as a dict; an error unless there is exactly one.
@@ -369,7 +329,8 @@ impl PyQuery {
 
     fn from_clause(&self) -> PyResult<String> {
         let lode = self.0.lode().or_raise()?;
-        self.0.from_text(lode.dialect()).or_raise()
+        let text = self.0.from_text(lode.dialect()).or_raise()?;
+        Ok(text.replace('%', "%%"))
     }
 
     fn where_clause(&self) -> PyResult<String> {
@@ -378,7 +339,7 @@ impl PyQuery {
         Ok(if text.is_empty() {
             text
         } else {
-            format!(" WHERE {text}")
+            format!(" WHERE {}", text.replace('%', "%%"))
         })
     }
 
@@ -387,25 +348,38 @@ impl PyQuery {
     }
 }
 
+/// Order terms, limit and offset of a fetch.
+type Window = (Vec<String>, Option<u64>, u64);
+
 impl PyQuery {
     fn fetch(
         &self,
         py: Python<'_>,
         columns: Option<Vec<String>>,
-        order_by: Option<Vec<String>>,
-        limit: Option<u64>,
-        offset: Option<u64>,
+        (order_by, limit, offset): Window,
     ) -> PyResult<Batch> {
         let progress = PyProgress::new(None);
         let options = FetchOptions {
             columns,
-            order_by: order_by.unwrap_or_default(),
+            order_by,
             limit,
-            offset: offset.unwrap_or(0),
+            offset,
             progress: &progress,
             ..FetchOptions::default()
         };
         py.detach(|| self.0.batch(&options)).or_raise()
+    }
+
+    /// Precision and scale of each column that is declared as a decimal.
+    fn decimals(&self, batch: &Batch) -> PyResult<Vec<Option<(u8, u8)>>> {
+        let heading = self.0.heading().or_raise()?;
+        let declared = |name: &str| match &heading.get(name)?.type_ {
+            Some(Type::Core(CoreType::Decimal { precision, scale })) => {
+                Some((u8::try_from(*precision).ok()?, u8::try_from(*scale).ok()?))
+            }
+            _ => None,
+        };
+        Ok(batch.names.iter().map(|name| declared(name)).collect())
     }
 }
 
@@ -525,8 +499,7 @@ fn condition_from_py(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Cond> {
         raise(format!("a restriction cannot be of type {name}"))
     };
     // A record: its fields name attributes.
-    if let Ok(dtype) = value.getattr("dtype") {
-        let names = dtype.getattr("names")?;
+    if let Ok(names) = value.getattr("dtype").and_then(|t| t.getattr("names")) {
         if !names.is_none()
             && value
                 .getattr("ndim")
@@ -546,9 +519,20 @@ fn condition_from_py(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Cond> {
     {
         return Err(refuse());
     }
+    // Data frames: pandas with what its index names, then polars.
     if value.hasattr("to_records")? {
-        let records = value.call_method0("to_records")?;
+        let levels = value.getattr("index")?.getattr("names")?;
+        let mut named = false;
+        for level in levels.try_iter()? {
+            named |= !level?.is_none();
+        }
+        let options = [("index", named)].into_py_dict(value.py())?;
+        let records = value.call_method("to_records", (), Some(&options))?;
         return Ok(Cond::Any(conditions(&records, deeper)?));
+    }
+    if value.hasattr("to_dicts")? {
+        let rows = value.call_method0("to_dicts")?;
+        return Ok(Cond::Any(conditions(&rows, deeper)?));
     }
     match conditions(value, deeper) {
         Ok(found) => Ok(Cond::Any(found)),
@@ -655,7 +639,6 @@ fn element_type(a: &Attribute, codec: bool) -> &'static str {
         _ if codec => "object",
         ColumnKind::Int if !a.nullable => "int64",
         ColumnKind::Float => "float64",
-        ColumnKind::Bool if !a.nullable => "bool",
         _ => "object",
     }
 }

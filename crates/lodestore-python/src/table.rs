@@ -234,7 +234,7 @@ impl PyTable {
     }
 
     fn update1(&self, py: Python<'_>, row: &Bound<'_, PyDict>) -> PyResult<()> {
-        let row = row_from_py(row.as_any(), &self.columns(py)?)?;
+        let row = row_from_py(row.as_any(), &self.columns(py)?, &mut true)?;
         py.detach(|| self.0.update1(row)).or_raise()
     }
 
@@ -248,10 +248,10 @@ impl PyTable {
         let mut converted = Vec::new();
         let mut numbers = Vec::new();
         let mut issues: Issues = Vec::new();
-        let mut count = 0;
+        let (mut count, mut warned) = (0, false);
         // Row by row, so that one bad row is a finding and not the end.
         for row in rows.try_iter()? {
-            match row_from_py(&row?, &columns) {
+            match row_from_py(&row?, &columns, &mut warned) {
                 Ok(row) => {
                     converted.push(row);
                     numbers.push(count);

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use lodestore::schema::Heading;
 use lodestore::{Error, ErrorKind, Row, Value};
+use pyo3::exceptions::PyDeprecationWarning;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString};
+use pyo3::types::{PyBytes, PyDict, PyMapping, PyString};
 
 use super::Lazy;
 use super::from_py::{Mode, from_py, mode_of_attribute};
@@ -65,7 +66,7 @@ pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResu
         ));
     }
     let mut converted = Vec::with_capacity(rows.len().unwrap_or(0));
-    let mut layout = None;
+    let (mut layout, mut warned) = (None, false);
     let iterator = rows.try_iter().map_err(|_| {
         raise(format!(
             "insert takes an iterable of rows, not {}",
@@ -78,18 +79,21 @@ pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResu
         let row = row?;
         let one = match row.cast_exact::<PyDict>() {
             Ok(dict) => dict_row(dict, columns, &mut layout),
-            Err(_) => row_from_py(&row, columns),
+            Err(_) => row_from_py(&row, columns, &mut warned),
         };
         converted.push(one.map_err(|e| noted(py, e, index))?);
     }
     Ok(converted)
 }
 
-/// Converts one row.
-pub(crate) fn row_from_py(row: &Bound<'_, PyAny>, columns: &Columns) -> PyResult<Row> {
+/// Converts one row. The first positional one of a batch warns; `warned` remembers.
+pub(crate) fn row_from_py(
+    row: &Bound<'_, PyAny>,
+    columns: &Columns,
+    warned: &mut bool,
+) -> PyResult<Row> {
     static VOID: Lazy = Lazy::new("numpy", "void");
-    static SEQUENCE: Lazy = Lazy::new("collections.abc", "Sequence");
-    static NDARRAY: Lazy = Lazy::new("numpy", "ndarray");
+    static WARN: Lazy = Lazy::new("lodestore.utils", "warn_caller");
     let py = row.py();
     if let Ok(dict) = row.cast_exact::<PyDict>() {
         return dict_row(dict, columns, &mut None);
@@ -119,7 +123,9 @@ pub(crate) fn row_from_py(row: &Bound<'_, PyAny>, columns: &Columns) -> PyResult
         }
     }
     let positional = !row.is_instance_of::<PyString>()
-        && (row.is_instance(SEQUENCE.get(py)?)? || row.is_instance(NDARRAY.get(py)?)?);
+        && !row.is_instance_of::<PyBytes>()
+        && row.hasattr(intern!(py, "__getitem__"))?
+        && row.len().is_ok();
     if !positional {
         return Err(to_pyerr(
             Error::invalid(format!(
@@ -141,6 +147,11 @@ pub(crate) fn row_from_py(row: &Bound<'_, PyAny>, columns: &Columns) -> PyResult
                 columns.names.join(", ")
             )),
         ));
+    }
+    if !std::mem::replace(warned, true) {
+        let text = "rows given as sequences depend on the order of the attributes; use mappings";
+        let category = py.get_type::<PyDeprecationWarning>();
+        WARN.get(py)?.call1((text, category))?;
     }
     let mut out = Row::new();
     for ((name, mode), value) in columns

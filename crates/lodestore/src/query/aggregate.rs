@@ -273,7 +273,7 @@ fn insert(
                 ..source.clone()
             }
         }
-        None => computed(new.clone(), made.text),
+        None => computed(new.clone(), made.text, all),
     };
     heading.attributes.insert(new.clone(), attribute);
     exprs.insert(new, made.expr);

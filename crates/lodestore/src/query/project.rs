@@ -203,7 +203,7 @@ pub(crate) fn project(select: &Select, projection: &Projection) -> Result<Select
     }
     for (new, made) in parts.made {
         if made.source.is_none() {
-            add(computed(new, made.text), Some(made.expr))?;
+            add(computed(new, made.text, heading), Some(made.expr))?;
         }
     }
     Ok(Select {
@@ -349,14 +349,24 @@ fn is_name(text: &str) -> bool {
         && !upper.starts_with("CURRENT_TIMESTAMP")
 }
 
-/// The attribute that an SQL expression makes.
-pub(crate) fn computed(name: Arc<str>, text: String) -> Attribute {
+/// `max(attribute)` and `min(attribute)` have the attribute's kind of value: a date stays a date, also where the database
+/// keeps it as text. What other expressions give, the database says.
+fn extremum_kind(text: &str, operand: &Heading) -> Option<ColumnKind> {
+    let (function, argument) = text.trim().strip_suffix(')')?.split_once('(')?;
+    let function = function.trim().to_ascii_lowercase();
+    let attribute = operand.get(argument.trim().trim_matches(['"', '`']))?;
+    let plain = attribute.chain.is_none() && attribute.kind != ColumnKind::Json;
+    (plain && (function == "max" || function == "min")).then_some(attribute.kind)
+}
+
+/// The attribute that an SQL expression over `operand` makes.
+pub(crate) fn computed(name: Arc<str>, text: String, operand: &Heading) -> Attribute {
     Attribute {
         name,
         type_: None,
         database_type: "expression".into(),
         storage: None,
-        kind: ColumnKind::Any,
+        kind: extremum_kind(&text, operand).unwrap_or(ColumnKind::Any),
         in_key: false,
         nullable: false,
         default: None,

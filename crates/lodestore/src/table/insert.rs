@@ -17,6 +17,10 @@ use crate::schema::{Attribute, Heading, Lode};
 use crate::sql::{Conflict, Insert, Statement};
 use crate::value::{Row, Value};
 
+/// What to do about a duplicate.
+const DUPLICATE_ADVICE: &str =
+    "To ignore duplicates use `skip_duplicates`; to overwrite them use `replace`.";
+
 impl Table {
     /// Inserts rows: all of them, or none and an error (unless `chunk_size` asks for commits in between). Returns the
     /// number of rows that are new.
@@ -262,7 +266,7 @@ impl<'a> InsertPlan<'a> {
         let mut numbers: Vec<usize> = (first_row..first_row + rows.len()).collect();
         if self.uploader.is_idle() && !self.drops_objects {
             return self
-                .send(&rows)
+                .send(&rows, &numbers)
                 .map_err(|e| self.explain(e, &rows, &numbers));
         }
         if self.uploader.columns.iter().any(|c| c.writes_objects()) {
@@ -311,16 +315,16 @@ impl<'a> InsertPlan<'a> {
         // The first window is written before the transaction begins: no lock is held while objects travel.
         self.uploader.run(&self.columns, first, numbers, objects)?;
         if objects.is_empty() && rest.is_empty() && !self.drops_objects {
-            return self.send(first);
+            return self.send(first, numbers);
         }
         self.lode.transaction(|| {
-            let mut inserted = self.replace_and_send(first)?;
+            let mut inserted = self.replace_and_send(first, numbers)?;
             let (mut rest, mut numbers) = (rest, &numbers[n..]);
             while !rest.is_empty() {
                 let n = window(rest);
                 let (part, tail) = rest.split_at_mut(n);
                 self.uploader.run(&self.columns, part, numbers, objects)?;
-                inserted += self.replace_and_send(part)?;
+                inserted += self.replace_and_send(part, numbers)?;
                 part.iter_mut().for_each(Vec::clear);
                 (rest, numbers) = (tail, &numbers[n..]);
             }
@@ -329,7 +333,7 @@ impl<'a> InsertPlan<'a> {
         })
     }
 
-    fn replace_and_send(&self, rows: &[Vec<Option<Value>>]) -> Result<u64> {
+    fn replace_and_send(&self, rows: &[Vec<Option<Value>>], numbers: &[usize]) -> Result<u64> {
         if self.drops_objects
             && let Some(key) = &self.key
         {
@@ -344,11 +348,12 @@ impl<'a> InsertPlan<'a> {
             let names: Vec<&str> = self.primary_key.iter().map(|n| &**n).collect();
             dropped::record_keys(self.lode, self.table, self.heading, &names, &keys)?;
         }
-        self.send(rows)
+        self.send(rows, numbers)
     }
 
-    fn send(&self, rows: &[Vec<Option<Value>>]) -> Result<u64> {
-        self.lode.backend().insert(&Insert {
+    /// One statement's worth of rows; `numbers` are their indices in the caller's batch, for errors.
+    fn send(&self, rows: &[Vec<Option<Value>>], numbers: &[usize]) -> Result<u64> {
+        let sent = self.lode.backend().insert(&Insert {
             schema: &self.table.schema,
             table: &self.table.name,
             columns: &self.outputs,
@@ -356,6 +361,10 @@ impl<'a> InsertPlan<'a> {
             other_columns: &self.other_columns,
             rows,
             conflict: self.conflict,
+        });
+        sent.map_err(|e| match e.place().row.and_then(|row| numbers.get(row)) {
+            Some(number) => e.row(*number),
+            None => e,
         })
     }
 
@@ -431,8 +440,7 @@ impl<'a> InsertPlan<'a> {
             ErrorKind::Duplicate,
             format!("a row with the key {key} is there already"),
         );
-        self.place(error.key(key).row(index))
-            .hint("To ignore duplicates use `skip_duplicates`; to overwrite them use `replace`.")
+        self.place(error.key(key).row(index)).hint(DUPLICATE_ADVICE)
     }
 
     /// The first row whose parent is absent, as an error.
@@ -511,7 +519,9 @@ impl<'a> InsertPlan<'a> {
     /// Finds out which row the database refused, and says so. The error stays what it was if that cannot be told.
     fn explain(&self, e: Error, rows: &[Vec<Option<Value>>], numbers: &[usize]) -> Error {
         if e.place().row.is_some() {
-            return self.place(e);
+            let advise = e.kind() == ErrorKind::Duplicate && e.hint_text().is_none();
+            let e = self.place(e);
+            return if advise { e.hint(DUPLICATE_ADVICE) } else { e };
         }
         let found = match e.kind() {
             ErrorKind::Duplicate => {

@@ -192,11 +192,23 @@ pub(super) fn check(
         }
     }
     columns.sort_unstable();
+    // The key of a row before its values are checked.
+    let given_key = |row: &[Value]| {
+        let given = columns
+            .iter()
+            .map(|(at, source)| (&heading.attributes[*at], row.get(*source)));
+        let key = given.filter(|(a, _)| a.in_key);
+        named(key.filter_map(|(a, value)| Some((&*a.name, value?))))
+    };
+    let with_key = |e: Error, key: String| if key.is_empty() { e } else { e.key(key) };
     for attribute in heading.attributes.values() {
         let given = columns
             .iter()
             .any(|(at, _)| heading.attributes[*at].name == attribute.name);
-        if !given && is_required(attribute) && !rows.values.is_empty() {
+        if let Some(first) = rows.values.first()
+            && !given
+            && is_required(attribute)
+        {
             let error = Error::new(
                 ErrorKind::MissingAttribute,
                 format!(
@@ -204,7 +216,8 @@ pub(super) fn check(
                     attribute.name
                 ),
             );
-            report(place(error.attribute(&*attribute.name).row(0)))?;
+            let error = error.attribute(&*attribute.name).row(0);
+            report(place(with_key(error, given_key(first))))?;
         }
     }
 
@@ -259,23 +272,20 @@ pub(super) fn check(
     })
 }
 
-/// The key of a row as text, for messages: `subject_id=1, session="a"`.
+/// The key of a row as text, for messages: `subject_id=1, session="a"`. Without values that are to be the default, or
+/// that were refused.
 pub(super) fn key_text(attributes: &[&Attribute], row: &[Option<Value>]) -> String {
-    let mut out = String::new();
-    for (attribute, value) in attributes.iter().zip(row).filter(|(a, _)| a.in_key) {
-        if !out.is_empty() {
-            out.push_str(", ");
-        }
-        out.push_str(&attribute.name);
-        out.push('=');
-        out.push_str(&value.as_ref().map_or_else(|| "default".into(), value_text));
-    }
-    out
+    let key = attributes.iter().zip(row).filter(|(a, _)| a.in_key);
+    named(key.filter_map(|(a, value)| Some((&*a.name, value.as_ref()?))))
 }
 
 /// The key of a row of names and values as text.
 pub(crate) fn row_text(row: &Row) -> String {
-    row.iter()
+    named(row.iter().map(|(name, value)| (name, value)))
+}
+
+fn named<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
+    values
         .map(|(name, value)| format!("{name}={}", value_text(value)))
         .collect::<Vec<_>>()
         .join(", ")

@@ -80,7 +80,7 @@ fn a_missing_key_or_required_attribute_is_named_before_any_upload() {
         (ErrorKind::MissingAttribute, Some("scan"))
     );
     let error = refused(&lab, &subject, row! { subject_id: 3 });
-    insta::assert_snapshot!(error, @"attribute `name` is missing: it has no default (table lab.subject, row 0)");
+    insta::assert_snapshot!(error, @"attribute `name` is missing: it has no default (table lab.subject, key subject_id=3, row 0)");
     let error = refused(&lab, &subject, row! { subject_id: 3, name: Value::Null });
     assert_eq!(error.kind(), ErrorKind::MissingAttribute);
 }

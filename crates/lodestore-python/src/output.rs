@@ -3,21 +3,14 @@
 //! A batch comes as typed columns; each column becomes a run of Python objects (or one NumPy array) in one go, and rows
 //! are put together from the runs. Values and dtypes: spec queries §13 (the PostgreSQL column) and §16.
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Float64Type, Int64Type, Time64MicrosecondType, TimestampMicrosecondType,
 };
-use arrow_array::{
-    Array as _, ArrayRef, BinaryArray, Decimal128Array, LargeStringArray, RecordBatch,
-    RecordBatchOptions, StringArray,
-};
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::{ArrowError, DECIMAL128_MAX_PRECISION, Field, FieldRef, Schema};
-use lodestore::Value;
+use arrow_array::{Array as _, ArrayRef};
 use lodestore::codec::NpyRef;
-use lodestore::value::{Batch, Column, ColumnKind};
+use lodestore::value::{Batch, Column, ColumnKind, Digits};
+use lodestore::{ErrorKind, Value};
 use numpy::{PyArray1, PyUntypedArray};
 use pyo3::IntoPyObjectExt;
 use pyo3::intern;
@@ -25,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTime, PyTuple};
 use pyo3_arrow::{PyArray as ArrowArray, PyTable as ArrowTable};
 
-use crate::error::raise;
+use crate::error::{raise, to_pyerr};
 use crate::value::{Lazy, decimal, json_loads, objects_to_py, to_py, uuid};
 
 type Objects<'py> = Vec<Bound<'py, PyAny>>;
@@ -156,115 +149,44 @@ pub(crate) fn batch_to_columns<'py>(py: Python<'py>, batch: Batch) -> PyResult<B
     Ok(out)
 }
 
-/// (name, data) of each column, for data frames: an object with Arrow's protocol, or a list of Python objects for decoded
-/// values and, if asked for, parsed JSON. `decimals` has precision and scale of declared decimals.
+/// (name, data) of each column, for data frames: an object with Arrow's protocol, or a list of Python objects where Arrow
+/// has no type and, if asked for, for parsed JSON.
 pub(crate) fn batch_to_arrow_columns<'py>(
     py: Python<'py>,
     batch: Batch,
-    decimals: &[Option<(u8, u8)>],
+    digits: &[Option<Digits>],
     parse_json: bool,
 ) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
     let mut out = Vec::with_capacity(batch.columns.len());
-    for ((name, column), decimal) in batch.names.iter().zip(batch.columns).zip(decimals) {
+    for ((name, column), digits) in batch.names.iter().zip(batch.columns).zip(digits) {
         let parsed = parse_json && column.kind() == ColumnKind::Json;
-        let typed = if parsed {
-            None
-        } else {
-            arrow_column(name, &column, *decimal)?
-        };
-        let data = match typed {
-            Some((array, field)) => Bound::new(py, ArrowArray::new(array, field))?.into_any(),
-            None => PyList::new(py, objects(py, column)?)?.into_any(),
+        let data = match column.to_exchange(name, *digits) {
+            Ok((array, field)) if !parsed => {
+                Bound::new(py, ArrowArray::new(array, field))?.into_any()
+            }
+            Err(error) if error.kind() != ErrorKind::Type => return Err(to_pyerr(error)),
+            _ => PyList::new(py, objects(py, column)?)?.into_any(),
         };
         out.push((name.to_string(), data));
     }
     Ok(out)
 }
 
-/// An object with Arrow's stream protocol; none if a column has no Arrow type.
+/// An object with Arrow's stream protocol; none if Arrow has no type for a column.
 pub(crate) fn batch_to_arrow_stream<'py>(
     py: Python<'py>,
-    batch: Batch,
-    decimals: &[Option<(u8, u8)>],
+    batch: &Batch,
+    digits: &[Option<Digits>],
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let mut arrays = Vec::with_capacity(batch.columns.len());
-    let mut fields = Vec::with_capacity(batch.columns.len());
-    for ((name, column), decimal) in batch.names.iter().zip(&batch.columns).zip(decimals) {
-        let Some((array, field)) = arrow_column(name, column, *decimal)? else {
-            return Ok(None);
-        };
-        arrays.push(array);
-        fields.push(field);
-    }
-    let schema = Arc::new(Schema::new(fields));
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.rows));
-    let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
-        .map_err(|e| raise(e.to_string()))?;
-    let table = ArrowTable::try_new(vec![batch], schema)?;
-    Ok(Some(Bound::new(py, table)?.into_any()))
-}
-
-/// A column in the Arrow type of its kind (spec: queries §18 "Stable schema"); none for values of any kind, and for
-/// decimals without declared digits.
-fn arrow_column(
-    name: &str,
-    column: &Column,
-    decimal: Option<(u8, u8)>,
-) -> PyResult<Option<(ArrayRef, FieldRef)>> {
-    let Column::Arrow(kind, values) = column else {
-        return Ok(None);
-    };
-    let array = match (kind, decimal) {
-        (ColumnKind::Decimal, Some((precision, scale)))
-            if precision <= DECIMAL128_MAX_PRECISION =>
-        {
-            decimals(values.as_string::<i64>(), precision, scale)?
+    match batch.to_exchange(digits) {
+        Ok(records) => {
+            let schema = records.schema();
+            let table = ArrowTable::try_new(vec![records], schema)?;
+            Ok(Some(Bound::new(py, table)?.into_any()))
         }
-        (ColumnKind::Decimal, _) => return Ok(None),
-        (ColumnKind::Text | ColumnKind::Json | ColumnKind::Bytes, _) => short(values)?,
-        _ => values.clone(),
-    };
-    let mut field = Field::new(name, array.data_type().clone(), true);
-    if *kind == ColumnKind::Uuid {
-        let uuid = ("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned());
-        field = field.with_metadata([uuid].into());
+        Err(error) if error.kind() == ErrorKind::Type => Ok(None),
+        Err(error) => Err(to_pyerr(error)),
     }
-    Ok(Some((array, Arc::new(field))))
-}
-
-/// Canonical decimal texts, all with `scale` decimals, as numbers.
-fn decimals(texts: &LargeStringArray, precision: u8, scale: u8) -> PyResult<ArrayRef> {
-    let number = |text: &str| text.replace('.', "").parse::<i128>();
-    let numbers: Decimal128Array = texts
-        .iter()
-        .map(|text| text.map(number).transpose())
-        .collect::<Result<_, _>>()
-        .map_err(|_| raise("a decimal column holds text that is no decimal"))?;
-    let numbers = numbers.with_precision_and_scale(precision, scale as i8);
-    Ok(Arc::new(numbers.map_err(|e| raise(e.to_string()))?))
-}
-
-/// The same text or bytes with 32-bit offsets, as most programs want them, if they fit. The values are shared.
-fn short(array: &ArrayRef) -> PyResult<ArrayRef> {
-    let failed = |e: ArrowError| raise(e.to_string());
-    let narrow = |offsets: OffsetBuffer<i64>| {
-        let fits = i32::try_from(*offsets.last()?).is_ok();
-        fits.then(|| OffsetBuffer::new(offsets.iter().map(|o| *o as i32).collect()))
-    };
-    if let Some(text) = array.as_string_opt::<i64>() {
-        let (offsets, values, nulls) = text.clone().into_parts();
-        if let Some(offsets) = narrow(offsets) {
-            let short = StringArray::try_new(offsets, values, nulls).map_err(failed)?;
-            return Ok(Arc::new(short));
-        }
-    } else if let Some(bytes) = array.as_binary_opt::<i64>() {
-        let (offsets, values, nulls) = bytes.clone().into_parts();
-        if let Some(offsets) = narrow(offsets) {
-            let short = BinaryArray::try_new(offsets, values, nulls).map_err(failed)?;
-            return Ok(Arc::new(short));
-        }
-    }
-    Ok(array.clone())
 }
 
 /// The elements of a column as Python objects.

@@ -7,7 +7,7 @@ use lodestore::definition::{CoreType, StorageType, Type};
 use lodestore::query::{Cond, JoinOptions, Projection, Query, Top, U};
 use lodestore::schema::{Attribute, Heading, Source};
 use lodestore::table::{Batches, FetchOptions};
-use lodestore::value::{Batch, ColumnKind};
+use lodestore::value::{Batch, ColumnKind, Digits};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBool, PyDict, PyList, PyString, PyTuple};
@@ -242,15 +242,15 @@ impl PyQuery {
         window: Window,
     ) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
         let batch = self.fetch(py, None, window)?;
-        let decimals = self.decimals(&batch)?;
-        output::batch_to_arrow_columns(py, batch, &decimals, parse_json)
+        let digits = self.digits(&batch)?;
+        output::batch_to_arrow_columns(py, batch, &digits, parse_json)
     }
 
     /// An object with Arrow's stream protocol; None if a column has no Arrow type.
     fn arrow_stream<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let batch = self.fetch(py, None, Window::default())?;
-        let decimals = self.decimals(&batch)?;
-        output::batch_to_arrow_stream(py, batch, &decimals)
+        let digits = self.digits(&batch)?;
+        output::batch_to_arrow_stream(py, &batch, &digits)
     }
 
     /// The one row, as a dict; an error unless there is exactly one.
@@ -371,7 +371,7 @@ impl PyQuery {
     }
 
     /// Precision and scale of each column that is declared as a decimal.
-    fn decimals(&self, batch: &Batch) -> PyResult<Vec<Option<(u8, u8)>>> {
+    fn digits(&self, batch: &Batch) -> PyResult<Vec<Option<Digits>>> {
         let heading = self.0.heading().or_raise()?;
         let declared = |name: &str| match &heading.get(name)?.type_ {
             Some(Type::Core(CoreType::Decimal { precision, scale })) => {

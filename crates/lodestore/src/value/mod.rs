@@ -12,6 +12,7 @@ mod array;
 mod batch;
 mod dtype;
 mod dtype_text;
+mod exchange;
 mod json;
 mod literal;
 pub mod npy;
@@ -20,6 +21,7 @@ mod row;
 pub use array::{Array, Elements, Order, contiguous_strides, element_count};
 pub use batch::{Batch, Column, ColumnBuilder, ColumnKind};
 pub use dtype::{ByteOrder, DType, Element, Field, Kind, TimeUnit};
+pub use exchange::Digits;
 pub use json::Json;
 pub use row::{Row, RowBuilder};
 

@@ -379,7 +379,7 @@ impl PyStagedInsert {
         py: Python<'py>,
         row: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let row = row_from_py(row.as_any(), &self.columns)?;
+        let row = row_from_py(row.as_any(), &self.columns, &mut true)?;
         let objects = py.detach(|| {
             let staged = self.lock().take();
             let mut staged = staged.ok_or_else(|| raise("the staged insert has ended"))?;

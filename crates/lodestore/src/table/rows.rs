@@ -281,7 +281,7 @@ pub(super) fn key_text(attributes: &[&Attribute], row: &[Option<Value>]) -> Stri
 
 /// The key of a row of names and values as text.
 pub(crate) fn row_text(row: &Row) -> String {
-    named(row.iter().map(|(name, value)| (name, value)))
+    named(row.iter())
 }
 
 fn named<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> String {

@@ -27,6 +27,7 @@ pub mod definition;
 pub mod diagram;
 pub mod error;
 pub mod gc;
+mod memory;
 pub mod progress;
 pub mod query;
 pub mod schema;

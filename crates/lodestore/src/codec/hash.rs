@@ -40,6 +40,16 @@ pub fn content_hash<'a>(segments: impl IntoIterator<Item = &'a [u8]>) -> String 
     hasher.finish()
 }
 
+/// A fast checksum of some segments, one after the other: XXH3 of 128 bits, as 32 hexadecimal digits. It finds damage,
+/// at a twentieth of the time of the content hash; it proves nothing about who wrote the bytes.
+pub fn checksum<'a>(segments: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+    for segment in segments {
+        hasher.update(segment);
+    }
+    format!("{:032x}", hasher.digest128())
+}
+
 /// `<hash@>`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HashCodec;
@@ -109,20 +119,39 @@ pub(super) fn check_content(
     hash: &str,
     content: &Bytes,
 ) -> Result<()> {
-    if !store.verifies() || store.is_verified(path, hash) {
+    check_by(store, path, hash, || content_hash([&content[..]]))
+}
+
+/// As [`check_content`], by the fast checksum.
+pub(super) fn check_checksum(
+    store: &dyn super::ObjectHandle,
+    path: &str,
+    sum: &str,
+    content: &Bytes,
+) -> Result<()> {
+    check_by(store, path, sum, || checksum([&content[..]]))
+}
+
+fn check_by(
+    store: &dyn super::ObjectHandle,
+    path: &str,
+    stated: &str,
+    find: impl FnOnce() -> String,
+) -> Result<()> {
+    if !store.verifies() || store.is_verified(path, stated) {
         return Ok(());
     }
-    let found = content_hash([&content[..]]);
-    if found != hash {
+    let found = find();
+    if found != stated {
         return Err(Error::new(
             ErrorKind::CorruptObject,
             format!(
-                "the object {path} is damaged: its content hashes to {found}, its row says {hash}"
+                "the object {path} is damaged: its content hashes to {found}, its row says {stated}"
             ),
         )
         .store(store.name())
         .path(path));
     }
-    store.set_verified(path, hash);
+    store.set_verified(path, stated);
     Ok(())
 }

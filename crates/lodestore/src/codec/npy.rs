@@ -46,6 +46,7 @@ impl Codec for NpyCodec {
                 let segments = npy::encode(array)?;
                 let offset = segments[0].len() as u64;
                 let fortran_order = array.is_f_contiguous() && !array.is_c_contiguous();
+                let sum = super::hash::checksum(segments.iter().map(|s| &s[..]));
                 let put =
                     Put::segments(store.name(), PutPath::Fresh(path.clone()), segments.into());
                 let facts = (
@@ -53,6 +54,7 @@ impl Codec for NpyCodec {
                     array.shape.clone(),
                     put.size,
                     Some((offset, fortran_order)),
+                    Some(sum),
                 );
                 (facts, put)
             }
@@ -62,13 +64,14 @@ impl Codec for NpyCodec {
             },
         };
         put.record_hash = Some("hash");
-        let (dtype, shape, size, layout) = facts;
+        let (dtype, shape, size, layout, sum) = facts;
         let metadata = serde_json::json!({
             "path": path,
             "store": store.name(),
             "dtype": dtype,
             "shape": shape,
             "hash": null,
+            "xxh3": sum,
             "size": size,
             "offset": layout.map(|l| l.0),
             "fortran_order": layout.map(|l| l.1),
@@ -95,7 +98,13 @@ impl Codec for NpyCodec {
     }
 }
 
-type Facts = (String, Vec<usize>, Option<u64>, Option<(u64, bool)>);
+type Facts = (
+    String,
+    Vec<usize>,
+    Option<u64>,
+    Option<(u64, bool)>,
+    Option<String>,
+);
 
 fn check(array: &Array) -> Result<()> {
     if matches!(array.data, Elements::Objects(_)) || array.dtype.has_objects() {
@@ -133,6 +142,7 @@ fn copy(reference: &NpyRef, store: &str, path: &str) -> Result<(Facts, Put)> {
             reference.shape().to_vec(),
             put.size,
             Some((layout.offset, layout.fortran_order)),
+            reference.checksum().map(str::to_owned),
         ),
         put,
     ))

@@ -183,6 +183,11 @@ impl NpyRef {
         super::optional_text(&self.metadata, "store")
     }
 
+    /// The checksum of the file, if its row states one.
+    pub(super) fn checksum(&self) -> Option<&str> {
+        super::optional_text(&self.metadata, "xxh3")
+    }
+
     /// True once [`NpyRef::load`] has filled the cache.
     pub fn is_loaded(&self) -> bool {
         self.cached().is_some()
@@ -222,7 +227,10 @@ impl NpyRef {
             npy::parse_header(&content).map_err(|e| corrupt(name, &self.path, e.message()))?;
         self.check_header(&header, name)?;
         let end = self.data_end(&header, found, name)?;
-        if let Some(hash) = super::optional_text(&self.metadata, "hash") {
+        // Either proves that the bytes are those that were written; the checksum does so in no time.
+        if let Some(sum) = self.checksum() {
+            super::hash::check_checksum(&*store, &self.path, sum, &content)?;
+        } else if let Some(hash) = super::optional_text(&self.metadata, "hash") {
             super::hash::check_content(&*store, &self.path, hash, &content)?;
         }
         let order = header.order();

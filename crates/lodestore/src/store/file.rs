@@ -18,6 +18,7 @@ use super::path::{self, ObjectPath};
 use super::spec::{OWN_SECTION, StoreSpec};
 use crate::codec::{ObjectHandle, ObjectMeta, ObjectReader, ReadSeek};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory;
 use crate::value::Row;
 
 /// A store in a local directory.
@@ -238,6 +239,12 @@ impl FileStore {
     }
 }
 
+/// Memory for so many bytes of a file.
+fn room(bytes: u64) -> Result<Vec<u8>> {
+    // One byte more lets the read notice the end without growing.
+    memory::with_capacity(usize::try_from(bytes).map_or(usize::MAX, |n| n.saturating_add(1)))
+}
+
 pub(super) fn is_absent(e: &io::Error) -> bool {
     matches!(
         e.kind(),
@@ -298,7 +305,7 @@ impl ObjectReader for FileStore {
 
     fn read(&self, path: &str) -> Result<Bytes> {
         let (file, metadata) = self.file(path)?;
-        let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        let mut content = room(metadata.len())?;
         // A file that grows meanwhile is cut: what is stored never changes, so it is not ours.
         file.take(metadata.len())
             .read_to_end(&mut content)
@@ -313,7 +320,7 @@ impl ObjectReader for FileStore {
         if length == 0 {
             return Ok(Bytes::new());
         }
-        let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        let mut content = room(length)?;
         file.seek(SeekFrom::Start(range.start))
             .and_then(|_| file.take(length).read_to_end(&mut content))
             .map_err(|e| self.io_error("read", path, e))?;

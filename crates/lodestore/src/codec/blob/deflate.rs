@@ -7,7 +7,8 @@ use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use super::literals;
 use super::read::damaged;
 use crate::codec::parallel;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::memory;
 
 /// Payloads above this are sampled before they are compressed.
 const SAMPLE_ABOVE: usize = 256 << 10;
@@ -49,8 +50,7 @@ pub(super) fn fast(head: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
             return Some(literal_stream(head, payload)).filter(|out| out.len() < payload.len());
         }
     }
-    // Zeroed memory from the allocator costs nothing until it is touched.
-    let mut out = vec![0; payload.len() + 64];
+    let mut out = memory::zeroed(payload.len() + 64).ok()?;
     out[..head.len()].copy_from_slice(head);
     let written = FAST
         .with_borrow_mut(|c| c.zlib_compress(payload, &mut out[head.len()..]))
@@ -71,7 +71,8 @@ fn literal_stream(head: &[u8], payload: &[u8]) -> Vec<u8> {
         literals::deflate(pieces[i], &mut out, i + 1 == pieces.len());
         out
     };
-    let mut out = head.to_vec();
+    let mut out = memory::with_capacity(payload.len()).unwrap_or_default();
+    out.extend_from_slice(head);
     out.extend([0x78, 0x01]);
     if payload.len() < THREADS_FROM {
         for i in 0..pieces.len() {
@@ -140,11 +141,7 @@ pub(super) fn inflate(stream: &[u8], declared: usize, pad: usize) -> Result<Vec<
         )));
     }
     let size = declared.checked_add(pad).ok_or_else(wrong_length)?;
-    // Asking first turns an allocation that cannot be had into an error instead of an abort.
-    Vec::<u8>::new()
-        .try_reserve_exact(size)
-        .map_err(|e| Error::invalid(format!("no memory for a blob of {declared} bytes: {e}")))?;
-    let mut out = vec![0; size];
+    let mut out = memory::zeroed(size)?;
     match INFLATE.with_borrow_mut(|d| d.zlib_decompress(stream, &mut out[pad..])) {
         Ok(n) if n == declared => Ok(out),
         Ok(_) | Err(libdeflater::DecompressionError::InsufficientSpace) => Err(wrong_length()),

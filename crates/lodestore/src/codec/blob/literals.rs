@@ -213,7 +213,10 @@ fn code_lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; 
 fn codes<const N: usize>(lengths: &[u8; N]) -> [u16; N] {
     let mut next = [0u16; 17];
     for length in 1..16 {
-        let shorter = lengths.iter().filter(|l| usize::from(**l) == length).count();
+        let shorter = lengths
+            .iter()
+            .filter(|l| usize::from(**l) == length)
+            .count();
         next[length + 1] = (next[length] + shorter as u16) << 1;
     }
     let mut codes = [0; N];

@@ -2,12 +2,13 @@
 
 use super::{MAX_DEPTH, check_decimal, class, fortran_order, is_hashable, tag};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::value::{Array, DType, Elements, Kind, Order, Value, element_count};
 
 /// Prefix and value. The prefix is `mYm` if MATLAB's reader knows every tag within, else `dj0`.
 pub(super) fn payload(value: &Value) -> Result<Vec<u8>> {
     let mut writer = Writer {
-        out: Vec::with_capacity(4 + size_hint(value)),
+        out: memory::with_capacity(4 + size_hint(value))?,
         matlab: true,
     };
     writer.out.extend(super::MYM);

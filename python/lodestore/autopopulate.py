@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .condition import AndList, check_integer
 from .errors import DataJointError, UnsupportedError
@@ -21,7 +21,9 @@ class AutoPopulate:
 
     _key_source: QueryExpression | None = None
 
-    def make(self, key: dict[str, Any], **make_kwargs: Any):
+    # The four below take anything after the key, so that type checkers let a table's own take what it needs.
+
+    def make(self, key: dict[str, Any], *args: Any, **make_kwargs: Any) -> Any:
         """Computes one key and inserts the result. Write this, or ``make_fetch``, ``make_compute`` and ``make_insert``.
 
         In three parts, fetching and computing run without a transaction; then, inside one, ``make_fetch`` runs again, its
@@ -32,7 +34,7 @@ class AutoPopulate:
             raise UnsupportedError(
                 f"{type(self).__name__} needs a method make(self, key), or make_fetch, make_compute and make_insert"
             )
-        fetched = self.make_fetch(key, **make_kwargs)
+        fetched = self.make_fetch(key, *args, **make_kwargs)
         computed = yield fetched
         if computed is None:
             computed = self.make_compute(key, *fetched)
@@ -40,30 +42,34 @@ class AutoPopulate:
         self.make_insert(key, *computed)
         yield
 
-    def make_fetch(self, key: dict[str, Any], **make_kwargs: Any) -> Any:
+    def make_fetch(self, key: dict[str, Any], *args: Any, **make_kwargs: Any) -> Any:
         """First of three parts: fetches what the computation needs; a sequence."""
         raise UnsupportedError(f"{type(self).__name__} has no make_fetch")
 
-    def make_compute(self, key: dict[str, Any], *fetched: Any) -> Any:
+    def make_compute(self, key: dict[str, Any], *fetched: Any, **kwargs: Any) -> Any:
         """Second of three parts: computes; a sequence."""
         raise UnsupportedError(f"{type(self).__name__} has no make_compute")
 
-    def make_insert(self, key: dict[str, Any], *computed: Any) -> None:
+    def make_insert(self, key: dict[str, Any], *computed: Any, **kwargs: Any) -> None:
         """Third of three parts: inserts."""
         raise UnsupportedError(f"{type(self).__name__} has no make_insert")
 
-    @property
-    def key_source(self) -> QueryExpression:
-        """The keys to be computed: by default the join of the parents within the primary key."""
-        if self._key_source is None:
-            handle = self._native.default_key_source()  # type: ignore[attr-defined]
-            source = QueryExpression()
-            source._connection = self.connection  # type: ignore[attr-defined]
-            source._query_handle = handle
-            self._key_source = source
-        return self._key_source
+    if TYPE_CHECKING:
+        #: A table may have its own: a property, an expression, or another table's class.
+        key_source: Any
+    else:
 
-    def _source(self, restrictions: tuple) -> QueryExpression:
+        @property
+        def key_source(self) -> QueryExpression:
+            """The keys to be computed: by default the join of the parents within the primary key."""
+            if self._key_source is None:
+                source = QueryExpression()
+                source._connection = self.connection
+                source._query_handle = self._native.default_key_source()
+                self._key_source = source
+            return self._key_source
+
+    def _source(self, restrictions: tuple[Any, ...]) -> QueryExpression:
         source = self.key_source
         if isinstance(source, type) and issubclass(source, QueryExpression):
             source = source()
@@ -146,12 +152,12 @@ class AutoPopulate:
         return remaining, total
 
     @property
-    def jobs(self):
+    def jobs(self) -> Any:
         """The job queue (not available in this version)."""
         raise UnsupportedError("job queues are not available in this version")
 
     @property
-    def upstream(self):
+    def upstream(self) -> Any:
         """The ancestors' rows that belong to the key being made (not available in this version)."""
         if not self._being_made():
             raise DataJointError("upstream is there inside make only")

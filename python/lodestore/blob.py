@@ -9,12 +9,15 @@ decimals, UUIDs, and MATLAB's cells and structs, byte for byte compatible with D
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _lodestore
 from .errors import ValueTypeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Blob", "MatCell", "MatStruct", "pack", "unpack", "use_32bit_dims"]
 
@@ -60,14 +63,14 @@ def _squeezed(value: Any) -> Any:
         return _map_objects(value).squeeze()
     if isinstance(value, MatStruct):
         out = value.copy()
-        for name in out.dtype.names:
+        for name in out.dtype.names or ():
             np.ndarray.__setitem__(out, name, _map_objects(np.asarray(value[name])))
         return out.squeeze()
     if isinstance(value, np.ndarray):
         if value.dtype.names is not None:
             return value.squeeze()
-        out = (_map_objects(value) if value.dtype.hasobject else value).squeeze()
-        return out.item() if out.ndim == 0 else out
+        plain = (_map_objects(value) if value.dtype.hasobject else value).squeeze()
+        return plain.item() if plain.ndim == 0 else plain
     if isinstance(value, dict):
         return {key: _squeezed(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -75,7 +78,7 @@ def _squeezed(value: Any) -> Any:
     return value
 
 
-def _map_objects(array: np.ndarray) -> np.ndarray:
+def _map_objects(array: NDArray[Any]) -> NDArray[Any]:
     out = np.empty(array.size, dtype=object)
     for i, item in enumerate(np.asarray(array).reshape(-1)):
         out[i] = _squeezed(item)
@@ -92,6 +95,6 @@ class Blob:
         """See :func:`pack`."""
         return pack(obj, compress=compress)
 
-    def unpack(self, blob: bytes | None) -> Any:
+    def unpack(self, blob: bytes | bytearray | memoryview | None) -> Any:
         """See :func:`unpack`."""
         return unpack(blob, squeeze=self.squeeze)

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -21,6 +21,11 @@ from .codecs import Codec
 from .errors import DataJointError, ValueTypeError
 from .settings import global_config
 from .storage import StorageBackend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .settings import Config
 
 __all__ = [
     "AttachCodec",
@@ -39,7 +44,7 @@ __all__ = [
 # -- codecs ------------------------------------------------------------------------------------------------------------
 
 
-def _about(key: dict | None, context: dict | None) -> tuple[str, str, str, dict[str, Any]]:
+def _about(key: dict[str, Any] | None, context: dict[str, Any] | None) -> tuple[str, str, str, dict[str, Any]]:
     """Schema, table, attribute and primary key that an encode is for, from either way of saying so."""
     key = key or {}
     primary = {name: value for name, value in key.items() if not name.startswith("_")}
@@ -52,7 +57,9 @@ def _about(key: dict | None, context: dict | None) -> tuple[str, str, str, dict[
     return key.get("_schema", "unknown"), key.get("_table", "unknown"), key.get("_field", "data"), primary
 
 
-def _native_config(key: dict | None = None, context: dict | None = None, config: Any = None) -> Any:
+def _native_config(
+    key: dict[str, Any] | None = None, context: dict[str, Any] | None = None, config: Config | None = None
+) -> _lodestore.Config:
     return (config or Codec._codec_config(key, context) or global_config())._native
 
 
@@ -67,7 +74,14 @@ class _Builtin(Codec, register=False):
     def validate(self, value: Any) -> None:
         _lodestore.codec_validate(self._engine_name, value)
 
-    def encode(self, value: Any, *, key: dict | None = None, context: dict | None = None, store_name: str | None = None):
+    def encode(
+        self,
+        value: Any,
+        *,
+        key: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        store_name: str | None = None,
+    ) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             schema, table, field, primary = _about(key, context)
@@ -76,7 +90,7 @@ class _Builtin(Codec, register=False):
             store_name = ""
         return _lodestore.codec_encode(self._engine_name, value, schema, table, field, primary, store_name, config)
 
-    def decode(self, stored: Any, *, key: dict | None = None, context: dict | None = None):
+    def decode(self, stored: Any, *, key: dict[str, Any] | None = None, context: dict[str, Any] | None = None) -> Any:
         return _lodestore.codec_decode(self._engine_name, stored, _native_config(key, context))
 
     def _needs_store(self) -> bool:
@@ -132,7 +146,9 @@ class SchemaCodec(Codec, register=False):
         return "json"
 
     @staticmethod
-    def _extract_context(key: dict | None, context: dict | None = None) -> tuple[str, str, str, dict[str, Any]]:
+    def _extract_context(
+        key: dict[str, Any] | None, context: dict[str, Any] | None = None
+    ) -> tuple[str, str, str, dict[str, Any]]:
         """(schema, table, field, primary key) of the value being encoded."""
         return _about(key, context)
 
@@ -144,7 +160,7 @@ class SchemaCodec(Codec, register=False):
         primary_key: dict[str, Any],
         ext: str | None = None,
         store_name: str | None = None,
-        config: Any = None,
+        config: Config | None = None,
     ) -> tuple[str, str]:
         """A fresh path for an object, and the random token in it."""
         store = _lodestore.Store.open(_native_config(config=config), store_name)
@@ -155,7 +171,7 @@ class SchemaCodec(Codec, register=False):
         return path, token
 
     @staticmethod
-    def _get_backend(store_name: str | None = None, config: Any = None) -> StorageBackend:
+    def _get_backend(store_name: str | None = None, config: Config | None = None) -> StorageBackend:
         """The store to write to and read from."""
         return StorageBackend(store_name, config)
 
@@ -185,7 +201,7 @@ class AttachFileType(str):
 
     __slots__ = ()
 
-    def __new__(cls, path: str | os.PathLike) -> AttachFileType:
+    def __new__(cls, path: str | os.PathLike[str]) -> AttachFileType:
         return super().__new__(cls, os.fspath(path))
 
 
@@ -212,13 +228,13 @@ class NpyRef(NDArrayOperatorsMixin):
         locals()[f"__i{_name}__"] = lambda self, other: NotImplemented
     del _name
 
-    def __init__(self, metadata: dict[str, Any], backend: Any = None):
+    def __init__(self, metadata: dict[str, Any], backend: StorageBackend | None = None):
         link = getattr(backend, "_link", None)
         self._handle = _lodestore.NpyHandle(json.dumps(metadata), link)
-        self._cache: np.ndarray | None = None
+        self._cache: NDArray[Any] | None = None
 
     @classmethod
-    def _wrap(cls, handle: Any) -> NpyRef:
+    def _wrap(cls, handle: _lodestore.NpyHandle) -> NpyRef:
         ref = cls.__new__(cls)
         ref._handle = handle
         ref._cache = None
@@ -230,7 +246,7 @@ class NpyRef(NDArrayOperatorsMixin):
         return self._handle.shape
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         """Element type."""
         return self._handle.dtype
 
@@ -264,7 +280,7 @@ class NpyRef(NDArrayOperatorsMixin):
         """True once the array was read and kept."""
         return self._cache is not None
 
-    def load(self, mmap_mode: str | None = None) -> np.ndarray:
+    def load(self, mmap_mode: Literal["r", "r+", "c"] | None = None) -> NDArray[Any]:
         """The array: read once and then always the same object.
 
         With ``mmap_mode`` a memory map instead, which is not kept: ``"r"`` reads only, ``"c"`` keeps changes in memory,
@@ -280,7 +296,7 @@ class NpyRef(NDArrayOperatorsMixin):
         """Forgets the array that :meth:`load` kept; it will be read again when needed."""
         self._cache = None
 
-    def read_rows(self, start: int, stop: int) -> np.ndarray:
+    def read_rows(self, start: int, stop: int) -> NDArray[Any]:
         """Rows ``start`` to ``stop`` of the first axis, cut at the end. Reads only those, and keeps nothing."""
         if self.ndim == 0:
             raise ValueTypeError("a 0-d array has no rows")
@@ -289,14 +305,14 @@ class NpyRef(NDArrayOperatorsMixin):
             return self._cache[start:stop]
         return self._handle.read_rows(start, max(start, stop))
 
-    def iter_rows(self, rows: int) -> Iterator[np.ndarray]:
+    def iter_rows(self, rows: int) -> Iterator[NDArray[Any]]:
         """Runs of so many rows, one after the other, with one run in memory at a time."""
         if rows < 1:
             raise ValueError("iter_rows takes at least one row at a time")
         for start in range(0, len(self), rows):
             yield self.read_rows(start, start + rows)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         array = self.load()
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
@@ -340,13 +356,13 @@ class NpyRef(NDArrayOperatorsMixin):
         link = self._handle.link
         return _restore, (self._handle.metadata, None if link.is_none else (link.name, link.filepath))
 
-    def _map(self, mode: str) -> np.ndarray:
+    def _map(self, mode: Literal["r", "r+", "c"]) -> NDArray[Any]:
         if mode not in ("r", "r+", "c"):
             raise ValueError(f"mmap_mode cannot be {mode!r}: use 'r', 'r+' or 'c'")
         if mode == "r+":
             warnings.warn("stored arrays never change: 'r+' maps a private copy of this one", stacklevel=3)
         source = self._handle.map(mode, os.fspath(_cache_directory()))
-        order = "F" if source["fortran_order"] else "C"
+        order: Literal["F", "C"] = "F" if source["fortran_order"] else "C"
         try:
             if 0 in source["shape"] or source["dtype"].itemsize == 0:
                 return np.empty(source["shape"], source["dtype"], order)  # nothing to map
@@ -368,7 +384,7 @@ def _restore(metadata: dict[str, Any], store: tuple[str | None, bool] | None) ->
     return NpyRef._wrap(_lodestore.NpyHandle(json.dumps(metadata), link))
 
 
-def _basic_index(key: Any, shape: tuple[int, ...]) -> tuple[tuple, list[range]] | None:
+def _basic_index(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], list[range]] | None:
     """The index with one entry an axis, and what it selects of each axis; None for anything but integers and slices."""
     entries = key if isinstance(key, tuple) else (key,)
     if not shape or sum(entry is Ellipsis for entry in entries) > 1:
@@ -402,7 +418,7 @@ def _cover(selected: range) -> tuple[int, int]:
     return min(selected[0], selected[-1]), max(selected[0], selected[-1]) + 1
 
 
-def _moved(index: tuple, axis: int, start: int, selected: range) -> tuple:
+def _moved(index: tuple[Any, ...], axis: int, start: int, selected: range) -> tuple[Any, ...]:
     """The index for an array that begins at `start` of one axis."""
     entry = index[axis]
     if isinstance(entry, slice):
@@ -415,7 +431,7 @@ def _moved(index: tuple, axis: int, start: int, selected: range) -> tuple:
 
 def load_all(
     refs: Iterable[NpyRef], workers: int = 16, max_bytes: int | None = None
-) -> list[np.ndarray]:
+) -> list[NDArray[Any]]:
     """Loads many references at once, several at a time, and returns their arrays in the same order.
 
     The arrays are kept in the references, as :meth:`NpyRef.load` does. ``max_bytes`` bounds what is being read at once.

@@ -12,7 +12,6 @@ def cli(args: Sequence[str] | None = None) -> None:
     Options: ``-V``, ``-u USER``, ``-p PASSWORD``, ``--host HOST[:PORT]``, ``-s DB:ALIAS`` (repeatable).
     """
     import code
-    from collections import ChainMap
 
     import lodestore as dj
 
@@ -41,7 +40,7 @@ def cli(args: Sequence[str] | None = None) -> None:
     modules = {alias: dj.VirtualModule(alias, name) for name, alias in aliases}
     shown = "".join(f"\n  {alias}: schema `{name}`" for name, alias in aliases)
     try:
-        code.interact(banner=f"lodestore {dj.__version__} as dj{shown}", local=dict(ChainMap(modules, {"dj": dj})))
+        code.interact(banner=f"lodestore {dj.__version__} as dj{shown}", local={"dj": dj, **modules})
     except SystemExit as stop:
         if stop.code not in (None, 0):
             raise

@@ -20,11 +20,14 @@ from __future__ import annotations
 import inspect
 import json
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _lodestore
 from .errors import DataJointError
 from .settings import global_config
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 __all__ = [
     "Codec",
@@ -39,7 +42,7 @@ __all__ = [
 ]
 
 # Instances of codecs written in Python; the engine keeps the registry, this only finds the object again.
-_instances: dict[str, Any] = {}
+_instances: dict[str, Codec] = {}
 
 _ENTRY_POINT_GROUPS = ("lodestore.codecs", "datajoint.codecs", "datajoint.types")
 
@@ -71,12 +74,18 @@ class Codec(ABC):
         """The next type of the chain: a core type or another codec. Raises ``DataJointError`` for a mode not offered."""
 
     @abstractmethod
-    def encode(self, value: Any, *, key: dict | None = None, context: dict | None = None, store_name: str | None = None):
-        """The stored form of a value (never called with ``None``)."""
+    def encode(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """The stored form of a value (never called with ``None``).
+
+        Is given ``key``, and ``context`` and ``store_name`` if its signature has them, all by keyword.
+        """
 
     @abstractmethod
-    def decode(self, stored: Any, *, key: dict | None = None, context: dict | None = None):
-        """The value of a stored form (never called with ``None``)."""
+    def decode(self, stored: Any, *args: Any, **kwargs: Any) -> Any:
+        """The value of a stored form (never called with ``None``).
+
+        Is given ``key``, and ``context`` if its signature has it, both by keyword.
+        """
 
     def validate(self, value: Any) -> None:
         """Raises ``TypeError`` or ``ValueError`` for values that :meth:`encode` would refuse."""
@@ -86,7 +95,7 @@ class Codec(ABC):
         return _referenced_paths(stored)
 
     @staticmethod
-    def _codec_config(key: dict | None = None, context: dict | None = None) -> Any:
+    def _codec_config(key: dict[str, Any] | None = None, context: dict[str, Any] | None = None) -> Any:
         """The settings that an encode or decode was called with."""
         if context and "config" in context:
             return context["config"]
@@ -146,13 +155,13 @@ def list_codecs() -> list[str]:
     return _lodestore.codec_names()
 
 
-def get_codec(spec: str) -> Any:
+def get_codec(spec: str) -> Codec:
     """The codec of ``"blob"``, ``"<blob>"`` or ``"<blob@store>"``. ``DataJointError`` if it is unknown."""
     _lodestore.find_codec(spec)
     return _instance(parse_type_spec(spec)[0])
 
 
-def _instance(name: str) -> Any:
+def _instance(name: str) -> Codec:
     from . import builtin_codecs
 
     return _instances.get(name) or builtin_codecs.INSTANCES[name]
@@ -163,7 +172,7 @@ def is_codec_registered(name: str) -> bool:
     return parse_type_spec(name)[0] in list_codecs()
 
 
-def lookup_codec(spec: str) -> tuple[Any, str | None]:
+def lookup_codec(spec: str) -> tuple[Codec, str | None]:
     """The codec of a type, and its store (``None`` without ``@``, ``""`` for a bare ``@``)."""
     return get_codec(spec), parse_type_spec(spec)[1]
 
@@ -181,7 +190,7 @@ def parse_type_spec(spec: str) -> tuple[str, str | None]:
 
 def resolve_dtype(
     spec: str, seen: set[str] | None = None, store_name: str | None = None
-) -> tuple[str, list[Any], str | None]:
+) -> tuple[str, list[Codec], str | None]:
     """What a type finally is: (final type, codecs from the outermost on, store)."""
     dtype, names, store = _lodestore.resolve_codecs(spec, store_name)
     for name in names:
@@ -190,7 +199,7 @@ def resolve_dtype(
     return dtype, [_instance(name) for name in names], store
 
 
-def decode_attribute(attr: Any, data: Any, squeeze: bool = False, connection: Any = None) -> Any:
+def decode_attribute(attr: Any, data: Any, squeeze: bool = False, connection: Connection | None = None) -> Any:
     """The value of an attribute's stored form (``None`` for NULL)."""
     if data is None:
         return None

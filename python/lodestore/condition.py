@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import DataJointError, ValueTypeError, WrongValueError
+from .errors import ValueTypeError, WrongValueError
 
 
-class AndList(list):
+class AndList(list[Any]):
     """A list of conditions that must all hold. Nested ones flatten on :meth:`append`.
 
     >>> Session & dj.AndList(["session_no > 1", {"subject_id": 2}])
@@ -25,7 +25,7 @@ class AndList(list):
         else:
             super().append(restriction)
 
-    def _lode_condition(self) -> tuple:
+    def _lode_condition(self) -> tuple[Any, ...]:
         return ("all", list(self))
 
 
@@ -38,7 +38,7 @@ class Not:
     def __init__(self, restriction: Any):
         self.restriction = restriction
 
-    def _lode_condition(self) -> tuple:
+    def _lode_condition(self) -> tuple[Any, ...]:
         return ("not", self.restriction)
 
     def __eq__(self, other: object) -> bool:
@@ -79,7 +79,7 @@ class Top:
             if not isinstance(self.order_by, list) or not all(isinstance(o, str) for o in self.order_by):
                 raise ValueTypeError("order_by must be an attribute name or a sequence of them")
 
-    def _lode_condition(self) -> tuple:
+    def _lode_condition(self) -> tuple[Any, ...]:
         return ("top", self.limit, self.order_by, self.offset)
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _lodestore, settings
 from .errors import DataJointError, ThreadSafetyError
 from .logging import logger
+
+if TYPE_CHECKING:
+    from .dependencies import Dependencies
+    from .schemas import Schema
 
 _KEYWORDS = ("SELECT", "SHOW", "WITH", "VALUES", "PRAGMA", "EXPLAIN", "DESCRIBE")
 
@@ -17,7 +21,7 @@ _KEYWORDS = ("SELECT", "SHOW", "WITH", "VALUES", "PRAGMA", "EXPLAIN", "DESCRIBE"
 class Cursor:
     """The result of :meth:`Connection.query`: a finished result set with the DB-API's fetch methods."""
 
-    def __init__(self, names: list[str] | None, rows: list[tuple], rowcount: int, as_dict: bool):
+    def __init__(self, names: list[str] | None, rows: list[tuple[Any, ...]], rowcount: int, as_dict: bool):
         self._names = names
         self._rows: list[Any] = [dict(zip(names or (), row)) for row in rows] if as_dict else rows
         self._next = 0
@@ -31,19 +35,19 @@ class Cursor:
         self._next += 1
         return self._rows[self._next - 1]
 
-    def fetchmany(self, size: int = 1) -> list:
+    def fetchmany(self, size: int = 1) -> list[Any]:
         """Up to ``size`` more rows."""
         rows = self._rows[self._next : self._next + size]
         self._next += len(rows)
         return rows
 
-    def fetchall(self) -> list:
+    def fetchall(self) -> list[Any]:
         """All remaining rows."""
         rows = self._rows[self._next :]
         self._next = len(self._rows)
         return rows
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         while self._next < len(self._rows):
             self._next += 1
             yield self._rows[self._next - 1]
@@ -108,7 +112,7 @@ class Connection:
             logger.warning("use_tls has no meaning for SQLite and is ignored")
         self._config = own
         self._given = {k: v for k, v in given.items() if k != "database.password"}
-        self.schemas: dict[str, Any] = {}
+        self.schemas: dict[str, Schema] = {}
         self._query_cache: str | None = None
         self._native = _lodestore.Lode.connect(own._native)
 
@@ -187,7 +191,7 @@ class Connection:
         state = "connected" if self.is_connected else "disconnected"
         return f"DataJoint connection ({state}) {self._native.describe()}"
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("connections are not pickled; open one in the other process")
 
     def register(self, schema: Any) -> None:
@@ -195,7 +199,7 @@ class Connection:
         self.schemas[schema.database] = schema
 
     @property
-    def dependencies(self):
+    def dependencies(self) -> Dependencies:
         """The foreign keys of the known schemas, as a graph."""
         from .dependencies import Dependencies
 
@@ -220,7 +224,7 @@ class Connection:
 
     @property
     @contextmanager
-    def transaction(self):
+    def transaction(self) -> Iterator[Connection]:
         """A ``with`` block that commits at its end and rolls back on any exception. Yields the connection."""
         self.start_transaction()
         try:
@@ -231,7 +235,7 @@ class Connection:
             raise
 
     @contextmanager
-    def savepoint(self, name: str | None = None):
+    def savepoint(self, name: str | None = None) -> Iterator[Connection]:
         """A ``with`` block inside a transaction that undoes itself alone on an exception."""
         name = name or f"lode_{next(_counter)}"
         self._native.savepoint(name)

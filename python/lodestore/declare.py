@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from .errors import UnsupportedError
 from .schemas import declare_table
 
 __all__ = ["alter", "declare_table"]
 
 
-def alter(*_args, **_kwargs):
+def alter(*_args: Any, **_kwargs: Any) -> NoReturn:
     """Changes a declared table (not available in this version)."""
     raise UnsupportedError("alter is not available in this version")

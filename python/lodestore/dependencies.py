@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ class Dependencies:
         self._connection = connection
         self._native: Any = None
 
-    def load(self, force: bool = True, schema_names: Any = None) -> None:
+    def load(self, force: bool = True, schema_names: Iterable[str] | None = None) -> None:
         """Reads the foreign keys of the known schemas and of all that references them."""
         if force or self._native is None:
             names = list(schema_names) if schema_names is not None else list(self._connection.schemas)
@@ -80,7 +81,7 @@ class Dependencies:
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.nodes)
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,9 @@ class Diagram:
     >>> dj.Diagram(Session) + 1 - 1
     """
 
+    _connection: Connection
+    _native: _lodestore.Diagram
+
     def __init__(self, source: Any, context: Mapping[str, Any] | None = None):
         self.context = context
         if isinstance(source, Diagram):
@@ -56,7 +59,7 @@ class Diagram:
             union = union + diagram
         return union
 
-    def _with(self, native: Any) -> "Diagram":
+    def _with(self, native: _lodestore.Diagram) -> "Diagram":
         other = object.__new__(Diagram)
         other.context, other._connection, other._native = self.context, self._connection, native
         return other
@@ -154,7 +157,11 @@ class Diagram:
             todo += cls.__subclasses__()
             if isinstance(database := cls.__dict__.get("database"), str):
                 modules.setdefault(database, set()).add(cls.__module__)
-        return {schema: next(iter(modules[schema])) for schema in self._native.schemas() if len(modules.get(schema, ())) == 1}
+        return {
+            schema: next(iter(modules[schema]))
+            for schema in self._native.schemas()
+            if len(modules.get(schema, ())) == 1
+        }
 
     def _display(self, key: str) -> str:
         return self._connection._config[f"display.diagram_{key}"]
@@ -180,7 +187,7 @@ class Diagram:
     def _repr_svg_(self) -> str:
         return self.svg_string()
 
-    def save(self, filename: str | os.PathLike, format: str | None = None) -> None:
+    def save(self, filename: str | os.PathLike[str], format: str | None = None) -> None:
         """Writes the diagram to a file: ``.svg``, ``.mmd`` or ``.mermaid``, ``.dot``, or as ``format`` says."""
         path = Path(filename)
         kind = (format or path.suffix.lstrip(".")).lower()
@@ -252,7 +259,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _what_to_show(source: Any) -> "tuple[Connection, Any]":
+def _what_to_show(source: Any) -> tuple[Connection, Callable[[_lodestore.Diagram], _lodestore.Diagram]]:
     """The connection of a source, and how the source is shown in a native diagram."""
     from .schemas import Schema
     from .table import Table
@@ -266,5 +273,6 @@ def _what_to_show(source: Any) -> "tuple[Connection, Any]":
     if isinstance(schema, Schema):
         if not schema.is_activated():
             raise DataJointError("the schema has not been activated: there is nothing to show yet")
-        return schema.connection, lambda native: native.show_schema(schema.database)
+        connection, database = schema._assert_activated()
+        return connection, lambda native: native.show_schema(database)
     raise DataJointError(f"a diagram shows a schema, a table, a module or a diagram, not {type(source).__name__}")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from . import frames
 from .condition import AndList, Not, Top
@@ -18,7 +18,15 @@ from .heading import Heading
 from .utils import warn_caller
 
 if TYPE_CHECKING:
-    from .connection import Connection
+    import pandas
+    import polars
+    import pyarrow
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from . import _lodestore
+    from .connection import Connection, Cursor
+    from .types import OrderBy
 
 __all__ = ["Aggregation", "AndList", "Not", "QueryExpression", "Top", "U", "Union"]
 
@@ -32,17 +40,17 @@ class QueryExpression:
     """
 
     _query_handle: Any = None
-    _connection: "Connection | None" = None
+    _connection: Connection | None = None
     _restriction: AndList | None = None
     _heading_cache: Heading | None = None
-    _recipe: tuple | None = None
+    _recipe: tuple[Any, ...] | None = None
 
     # -- making new expressions ------------------------------------------------------------------------------------
     @property
-    def _query(self) -> Any:
+    def _query(self) -> _lodestore.Query:
         return self._query_handle
 
-    def _derive(self, handle: Any, recipe: tuple, cls: type | None = None, keep_restriction: bool = False):
+    def _derive(self, handle: Any, recipe: tuple[Any, ...], cls: Any = None, keep_restriction: bool = False) -> Any:
         """A new expression over ``handle``; of this one's class unless told otherwise."""
         if cls is None or cls is type(self):
             new = self.__copy__()
@@ -56,7 +64,7 @@ class QueryExpression:
         return new
 
     @property
-    def connection(self) -> "Connection":
+    def connection(self) -> Connection:
         """The connection that the expression belongs to."""
         return self._connection  # type: ignore[return-value]
 
@@ -110,7 +118,7 @@ class QueryExpression:
         return self._query.support()
 
     # -- restriction -----------------------------------------------------------------------------------------------
-    def restrict(self, restriction: Any, semantic_check: bool = True):
+    def restrict(self, restriction: Any, semantic_check: bool = True) -> Self:
         """Rows that satisfy a condition.
 
         Parameters
@@ -138,37 +146,37 @@ class QueryExpression:
             new._restriction.append(restriction)
         return new
 
-    def restrict_in_place(self, restriction: Any):
+    def restrict_in_place(self, restriction: Any) -> Self:
         """Like :meth:`restrict`, but changes this object."""
         new = self.restrict(restriction)
         if new is not self:
             self.__dict__.update(new.__dict__)
         return self
 
-    def __and__(self, restriction: Any):
+    def __and__(self, restriction: Any) -> Self:
         return self.restrict(restriction)
 
-    def __sub__(self, restriction: Any):
+    def __sub__(self, restriction: Any) -> Self:
         return self.restrict(Not(restriction))
 
     def __neg__(self) -> Not:
         return Not(self)
 
-    def __xor__(self, _other: Any):
+    def __xor__(self, _other: Any) -> NoReturn:
         raise DataJointError("the operator ^ is not defined for query expressions")
 
     __rxor__ = __xor__
 
-    def __matmul__(self, _other: Any):
+    def __matmul__(self, _other: Any) -> NoReturn:
         raise DataJointError("the operator @ is gone; use .join(other, semantic_check=False)")
 
     __rmatmul__ = __matmul__
 
-    def _lode_condition(self) -> tuple:
+    def _lode_condition(self) -> tuple[Any, ...]:
         return ("in", self._query)
 
     # -- the other operators ---------------------------------------------------------------------------------------
-    def proj(self, *attributes: Any, **named_attributes: str):
+    def proj(self, *attributes: Any, **named_attributes: str) -> Self:
         """Selects, renames and computes attributes; the primary key is always kept.
 
         ``proj("a", "-b", ..., new="old", y="YEAR(date)")``: names to keep, ``...`` for all others, ``-name`` to drop,
@@ -179,7 +187,9 @@ class QueryExpression:
         cls = QueryExpression if isinstance(self, Aggregation) else None
         return self._derive(handle, ("proj", self, attributes, named_attributes), cls, keep_restriction=True)
 
-    def join(self, other: Any, semantic_check: bool = True, left: bool = False, allow_nullable_pk: bool = False):
+    def join(
+        self, other: Any, semantic_check: bool = True, left: bool = False, allow_nullable_pk: bool = False
+    ) -> QueryExpression:
         """Combines rows that agree in all common attributes, which must have a common origin.
 
         With ``left`` the rows without match stay, their new attributes NULL.
@@ -190,19 +200,21 @@ class QueryExpression:
             handle, ("join", self, other, semantic_check, left, allow_nullable_pk), QueryExpression
         )
 
-    def extend(self, other: Any, semantic_check: bool = True):
+    def extend(self, other: Any, semantic_check: bool = True) -> QueryExpression:
         """Adds the attributes of ``other`` where there is a match; every row stays."""
         return self.join(other, semantic_check=semantic_check, left=True)
 
-    def __mul__(self, other: Any):
+    def __mul__(self, other: Any) -> QueryExpression:
         return self.join(other)
 
-    def __add__(self, other: Any):
+    def __add__(self, other: Any) -> Union:
         other = _operand(other, self, "union")
         handle = self._query.union(other._query)
         return self._derive(handle, ("union", self, other), Union)
 
-    def aggr(self, group: Any, *attributes: Any, exclude_nonmatching: bool = False, **named_attributes: str):
+    def aggr(
+        self, group: Any, *attributes: Any, exclude_nonmatching: bool = False, **named_attributes: str
+    ) -> Aggregation:
         """For each row, values computed over the matching rows of ``group``.
 
         >>> Subject.aggr(Session, n="count(session_no)")
@@ -229,17 +241,37 @@ class QueryExpression:
 
     # -- fetch -----------------------------------------------------------------------------------------------------
     def to_dicts(
-        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+        self, order_by: OrderBy = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
     ) -> list[dict[str, Any]]:
         """All rows, as dicts in heading order."""
         rows = self._query.to_dicts(None, _window(order_by, limit, offset))
         return _squeezed(rows, self.heading) if squeeze else rows
 
+    @overload
+    def to_arrays(
+        self, *, include_key: bool = ..., order_by: OrderBy = ..., limit: int | None = ..., offset: int | None = ...,
+        squeeze: bool = ...,
+    ) -> NDArray[Any]: ...
+    @overload
+    def to_arrays(
+        self, attr: str, /, *, include_key: Literal[False] = ..., order_by: OrderBy = ..., limit: int | None = ...,
+        offset: int | None = ..., squeeze: bool = ...,
+    ) -> NDArray[Any]: ...
+    @overload
+    def to_arrays(
+        self, attr: str, second: str, /, *attrs: str, include_key: Literal[False] = ..., order_by: OrderBy = ...,
+        limit: int | None = ..., offset: int | None = ..., squeeze: bool = ...,
+    ) -> tuple[NDArray[Any], ...]: ...
+    @overload
+    def to_arrays(
+        self, attr: str, /, *attrs: str, include_key: Literal[True], order_by: OrderBy = ..., limit: int | None = ...,
+        offset: int | None = ..., squeeze: bool = ...,
+    ) -> tuple[Any, ...]: ...
     def to_arrays(
         self,
         *attrs: str,
         include_key: bool = False,
-        order_by: Any = None,
+        order_by: OrderBy = None,
         limit: int | None = None,
         offset: int | None = None,
         squeeze: bool = False,
@@ -263,7 +295,7 @@ class QueryExpression:
             return (keys, *arrays)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
-    def _check_names(self, attrs: Any) -> None:
+    def _check_names(self, attrs: Iterable[str]) -> None:
         for name in attrs:
             if name not in self.heading.attributes:
                 from ._lodestore import did_you_mean
@@ -274,8 +306,8 @@ class QueryExpression:
                 raise DataJointError(f"attribute `{name}` is not in the expression. {hint}")
 
     def to_pandas(
-        self, order_by: Any = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
-    ):
+        self, order_by: OrderBy = None, limit: int | None = None, offset: int | None = None, squeeze: bool = False
+    ) -> pandas.DataFrame:
         """A pandas DataFrame indexed by the primary key."""
         pandas = frames.library("pandas", "pandas")
         columns = self._query.to_columns(_window(order_by, limit, offset))
@@ -287,13 +319,13 @@ class QueryExpression:
 
     def to_polars(
         self,
-        order_by: Any = None,
+        order_by: OrderBy = None,
         limit: int | None = None,
         offset: int | None = None,
         squeeze: bool = False,
         *,
-        json: str = "text",
-    ):
+        json: Literal["text", "parse"] = "text",
+    ) -> polars.DataFrame:
         """A polars DataFrame; the primary key as ordinary columns. ``json``: see :meth:`to_arrow`."""
         frames.library("polars", "polars")
         columns = self._arrow_columns(order_by, limit, offset, squeeze, json)
@@ -301,13 +333,13 @@ class QueryExpression:
 
     def to_arrow(
         self,
-        order_by: Any = None,
+        order_by: OrderBy = None,
         limit: int | None = None,
         offset: int | None = None,
         squeeze: bool = False,
         *,
-        json: str = "text",
-    ):
+        json: Literal["text", "parse"] = "text",
+    ) -> pyarrow.Table:
         """A pyarrow Table, its types from the heading.
 
         ``json``: ``"text"`` keeps JSON as text; ``"parse"`` gives structs and lists, if all values have one shape.
@@ -315,7 +347,9 @@ class QueryExpression:
         frames.library("pyarrow", "arrow")
         return frames.arrow_table(self._arrow_columns(order_by, limit, offset, squeeze, json))
 
-    def _arrow_columns(self, order_by: Any, limit: Any, offset: Any, squeeze: bool, json: str) -> list[tuple[str, Any]]:
+    def _arrow_columns(
+        self, order_by: OrderBy, limit: int | None, offset: int | None, squeeze: bool, json: str
+    ) -> list[tuple[str, Any]]:
         if json not in ("text", "parse"):
             raise WrongValueError(f"json must be 'text' or 'parse', not {json!r}")
         columns = self._query.to_arrow_columns(json == "parse", _window(order_by, limit, offset))
@@ -330,7 +364,7 @@ class QueryExpression:
         return (self.to_arrow() if stream is None else stream).__arrow_c_stream__(requested_schema)
 
     def keys(
-        self, order_by: Any = None, limit: int | None = None, offset: int | None = None
+        self, order_by: OrderBy = None, limit: int | None = None, offset: int | None = None
     ) -> list[dict[str, Any]]:
         """The primary keys, as dicts."""
         return self._query.to_dicts(self._query.primary_key(), _window(order_by, limit, offset))
@@ -344,6 +378,12 @@ class QueryExpression:
         order = [f"{name} DESC" for name in self.primary_key]
         return self.to_dicts(order_by=order or "KEY", limit=limit, **kwargs)[::-1]
 
+    @overload
+    def fetch1(self, *, squeeze: bool = ...) -> dict[str, Any]: ...
+    @overload
+    def fetch1(self, attr: str, /, *, squeeze: bool = ...) -> Any: ...
+    @overload
+    def fetch1(self, attr: str, second: str, /, *attrs: str, squeeze: bool = ...) -> tuple[Any, ...]: ...
     def fetch1(self, *attrs: str, squeeze: bool = False) -> Any:
         """The one row: a dict without names, one value for one name, a tuple for several.
 
@@ -371,14 +411,14 @@ class QueryExpression:
         *attrs: str,
         offset: int | None = None,
         limit: int | None = None,
-        order_by: Any = None,
+        order_by: OrderBy = None,
         format: str | None = None,
         as_dict: bool | None = None,
         squeeze: bool = False,
     ) -> Any:
         """The old fetch; use ``to_dicts``, ``to_arrays``, ``to_pandas`` or ``keys``."""
         warn_caller("fetch() is deprecated; use to_dicts(), to_arrays(), to_pandas() or keys()", DeprecationWarning)
-        options = {"order_by": order_by, "limit": limit, "offset": offset}
+        options: dict[str, Any] = {"order_by": order_by, "limit": limit, "offset": offset}
         if format not in (None, "array", "frame"):
             raise DataJointError("format must be 'array' or 'frame'")
         if format == "frame":
@@ -407,12 +447,12 @@ class QueryExpression:
         """Rows as dicts, one cursor, a bounded number of rows in memory; a snapshot."""
         yield from self._query.iterate(_ROWS_PER_BATCH)
 
-    def cursor(self, as_dict: bool = False):
+    def cursor(self, as_dict: bool = False) -> Cursor:
         """The undecoded rows, as :meth:`Connection.query <lodestore.connection.Connection.query>` gives them."""
         return self.connection.query(self.make_sql(), as_dict=as_dict)
 
     # -- SQL text --------------------------------------------------------------------------------------------------
-    def make_sql(self, fields: Any = None) -> str:
+    def make_sql(self, fields: Iterable[str] | None = None) -> str:
         """The statement as text, percent signs doubled, as :meth:`Connection.query` takes it."""
         return self._query.make_sql(list(fields) if fields is not None else None)
 
@@ -420,7 +460,7 @@ class QueryExpression:
         """The statement with placeholders, and its parameters."""
         return self._query.sql()
 
-    def make_subquery(self):
+    def make_subquery(self) -> QueryExpression:
         """The same rows, as an expression over a derived table."""
         # The engine wraps where it must; the rows are the same.
         return self._derive(self._query, ("make_subquery", self), QueryExpression)
@@ -456,13 +496,13 @@ class QueryExpression:
 
         return repr_html(self)
 
-    def __copy__(self):
+    def __copy__(self) -> Self:
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
         return new
 
     # -- pickling --------------------------------------------------------------------------------------------------
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         if self._recipe is None:
             raise TypeError(f"{type(self).__name__} cannot be pickled")
         return (_rebuild, self._recipe)
@@ -495,11 +535,11 @@ class U:
         """The names given."""
         return list(self._primary_key)
 
-    def __and__(self, other: Any):
+    def __and__(self, other: Any) -> QueryExpression:
         other = _operand(other, None, "restriction of dj.U")
         return other._derive(other._query.u_restrict(self._primary_key), ("u_restrict", other, self._primary_key))
 
-    def aggr(self, group: Any, **named_attributes: str):
+    def aggr(self, group: Any, **named_attributes: str) -> Aggregation:
         """For each distinct combination of the attributes, values computed over the rows that have it."""
         if named_attributes.get("exclude_nonmatching") is not None:
             if not named_attributes.pop("exclude_nonmatching"):
@@ -511,16 +551,16 @@ class U:
 
     aggregate = aggr
 
-    def join(self, other: Any, *_args: Any, **_kwargs: Any):
+    def join(self, other: Any, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Not defined; use ``&`` or :meth:`aggr`."""
         raise DataJointError("dj.U cannot be joined; use dj.U(...) & expression, or dj.U(...).aggr(expression, ...)")
 
     __mul__ = __rmul__ = join
 
-    def __sub__(self, other: Any):
+    def __sub__(self, other: Any) -> NoReturn:
         raise DataJointError("nothing can be subtracted from dj.U")
 
-    def _lode_condition(self) -> tuple:
+    def _lode_condition(self) -> tuple[Any, ...]:
         return ("true",)
 
     def __eq__(self, other: object) -> bool:
@@ -573,13 +613,13 @@ def _squeezed(rows: list[dict[str, Any]], heading: Heading) -> list[dict[str, An
     return rows
 
 
-def _window(order_by: Any, limit: Any, offset: Any) -> tuple[list[str], int | None, int]:
+def _window(order_by: OrderBy, limit: int | None, offset: int | None) -> tuple[list[str], int | None, int]:
     """Order terms, limit and offset as the engine takes them, checked."""
-    top = Top(limit, order_by, offset)
+    top = Top(limit, order_by, offset or 0)
     return top.order_by or [], top.limit, top.offset
 
 
-def _rebuild(operation: str, *args: Any):
+def _rebuild(operation: str, *args: Any) -> Any:
     """Plays one step of a pickled expression."""
     if operation == "table":
         (cls,) = args

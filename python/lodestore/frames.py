@@ -7,9 +7,13 @@ import decimal
 import sys
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import WrongValueError
+
+if TYPE_CHECKING:
+    import polars
+    import pyarrow
 
 # What polars finds a type for by itself; the rest is kept as objects.
 _PLAIN = (
@@ -30,7 +34,7 @@ def library(name: str, extra: str) -> Any:
 
 def squeezed(value: Any) -> Any:
     """An array without its dimensions of length one; anything else as it is."""
-    numpy = sys.modules.get("numpy")  # no array without it
+    numpy: Any = sys.modules.get("numpy")  # no array without it
     return value.squeeze() if numpy and isinstance(value, numpy.ndarray) else value
 
 
@@ -43,7 +47,7 @@ def squeezed_column(array: Any) -> Any:
     return array.squeeze(axis=tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1))
 
 
-def arrow_table(columns: Iterable[tuple[str, Any]]) -> Any:
+def arrow_table(columns: Iterable[tuple[str, Any]]) -> pyarrow.Table:
     """A pyarrow Table of (name, data): data is a list, or an object with Arrow's protocol."""
     arrow = library("pyarrow", "arrow")
     found = {}
@@ -58,7 +62,7 @@ def arrow_table(columns: Iterable[tuple[str, Any]]) -> Any:
     return arrow.table(found)
 
 
-def polars_frame(columns: Iterable[tuple[str, Any]], uuids: set[str]) -> Any:
+def polars_frame(columns: Iterable[tuple[str, Any]], uuids: set[str]) -> polars.DataFrame:
     """A polars DataFrame of (name, data); ``uuids`` are the names of the columns with UUIDs."""
     polars = library("polars", "polars")
 
@@ -82,5 +86,5 @@ def polars_frame(columns: Iterable[tuple[str, Any]], uuids: set[str]) -> Any:
 
 
 def _is_vector(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
+    numpy: Any = sys.modules.get("numpy")
     return bool(numpy) and isinstance(value, numpy.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf"

@@ -54,13 +54,13 @@ class GarbageCollector:
         for schema in schemas:
             if not getattr(schema, "database", None):
                 raise DataJointError(f"a collection takes activated schemas, not {schema!r}")
-        connections = {id(schema.connection): schema.connection for schema in schemas}
-        if len(connections) > 1:
+        opened = [schema._assert_activated() for schema in schemas]
+        if len({id(connection) for connection, _ in opened}) > 1:
             raise DataJointError("the schemas belong to different connections: collect them one after the other")
-        self._connection = next(iter(connections.values()))
+        self._connection = opened[0][0]
         if config is not None and config is not self._connection._config:
             raise DataJointError("the stores are those of the connection: open one with this config")
-        self._schemas = [schema.database for schema in schemas]
+        self._schemas = [name for _, name in opened]
         self._store = store
 
     def hash_references(self, verbose: bool = False) -> set[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from . import _lodestore
 from .errors import DataJointError, ValueTypeError
 from .storage import StorageBackend
+
+if TYPE_CHECKING:
+    from .settings import Config
 
 __all__ = [
     "build_hash_path",
@@ -25,7 +29,12 @@ def compute_hash(data: bytes) -> str:
 
 
 def build_hash_path(
-    content_hash: str, schema_name: str, subfolding: Any = None, *, store_name: str | None = None, config: Any = None
+    content_hash: str,
+    schema_name: str,
+    subfolding: Iterable[int] | None = None,
+    *,
+    store_name: str | None = None,
+    config: Config | None = None,
 ) -> str:
     """The path of a hash-addressed object. ``subfolding`` (folder lengths) overrides the store's."""
     if subfolding is not None:
@@ -38,19 +47,21 @@ def build_hash_path(
     return get_store_backend(store_name, config)._store.hash_path(schema_name, content_hash)
 
 
-def get_store_backend(store_name: str | None = None, config: Any = None) -> StorageBackend:
+def get_store_backend(store_name: str | None = None, config: Config | None = None) -> StorageBackend:
     """A configured store; ``None`` means the default."""
     backend = StorageBackend(store_name, config)
     backend._store  # noqa: B018  an unknown name is an error here, not later
     return backend
 
 
-def get_store_subfolding(store_name: str | None = None, config: Any = None) -> list[int] | None:
+def get_store_subfolding(store_name: str | None = None, config: Config | None = None) -> list[int] | None:
     """The folder lengths of a store's hash paths; ``None`` without folders."""
     return StorageBackend(store_name, config).spec.get("subfolding")
 
 
-def put_hash(data: bytes, schema_name: str, store_name: str | None = None, config: Any = None) -> dict[str, Any]:
+def put_hash(
+    data: bytes, schema_name: str, store_name: str | None = None, config: Config | None = None
+) -> dict[str, Any]:
     """Stores bytes unless they are there, and returns the metadata that a ``<hash@>`` column would hold."""
     if not isinstance(data, bytes):
         raise ValueTypeError(f"a hash-addressed object is bytes, not {type(data).__name__}")
@@ -67,7 +78,7 @@ def put_hash(data: bytes, schema_name: str, store_name: str | None = None, confi
     }
 
 
-def get_hash(metadata: dict[str, Any], config: Any = None) -> bytes:
+def get_hash(metadata: dict[str, Any], config: Config | None = None) -> bytes:
     """The bytes that metadata name, checked against their hash."""
     data = StorageBackend(metadata.get("store"), config).get_buffer(metadata["path"])
     if compute_hash(data) != metadata["hash"]:
@@ -75,6 +86,6 @@ def get_hash(metadata: dict[str, Any], config: Any = None) -> bytes:
     return data
 
 
-def delete_path(path: str, store_name: str | None = None, config: Any = None) -> bool:
+def delete_path(path: str, store_name: str | None = None, config: Config | None = None) -> bool:
     """Deletes one object. True if it was there. Rows that name it are not looked at."""
     return get_store_backend(store_name, config)._store.delete(path)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy
 
 from .errors import UnknownKeyError
 
@@ -78,7 +81,7 @@ class Heading:
         attributes: list[dict[str, Any]] | None = None,
         comment: str = "",
         lineage_available: bool = True,
-        indexes: Any = None,
+        indexes: Callable[[], list[tuple[list[str], bool]]] | None = None,
     ):
         self._attributes = {a["name"]: Attribute(**a) for a in attributes or ()}
         self._comment = comment
@@ -136,7 +139,7 @@ class Heading:
         return any(a.autoincrement for a in self._attributes.values())
 
     @property
-    def as_dtype(self):
+    def as_dtype(self) -> numpy.dtype[Any]:
         """A NumPy structured type for the rows."""
         import numpy
 
@@ -158,7 +161,7 @@ class Heading:
         """What is known of the table: its comment."""
         return {"comment": self._comment}
 
-    def as_sql(self, fields: Any, include_aliases: bool = True, adapter: Any = None) -> str:
+    def as_sql(self, fields: Iterable[str], include_aliases: bool = True, adapter: Any = None) -> str:
         """The select list of some attributes."""
         parts = []
         for name in fields:

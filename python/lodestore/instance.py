@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import settings
 from .connection import Connection
+
+
+if TYPE_CHECKING:
+    from . import schemas, table
 
 
 class Instance:
@@ -57,7 +62,15 @@ class Instance:
             self._connection = Connection(use_tls=self._use_tls, config_override=self.config)
         return self._connection
 
-    def Schema(self, name: str, *, context=None, create_schema=True, create_tables=None, add_objects=None):  # noqa: N802
+    def Schema(  # noqa: N802
+        self,
+        name: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+        create_schema: bool = True,
+        create_tables: bool | None = None,
+        add_objects: Mapping[str, Any] | None = None,
+    ) -> schemas.Schema:
         """A schema on this instance's connection."""
         from .schemas import Schema
 
@@ -70,7 +83,7 @@ class Instance:
             add_objects=add_objects,
         )
 
-    def FreeTable(self, full_table_name: str):  # noqa: N802
+    def FreeTable(self, full_table_name: str) -> table.FreeTable:  # noqa: N802
         """A table by its full name on this instance's connection."""
         from .table import FreeTable
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Any, TextIO
 
 JOBS_LEVEL = 15
 logging.addLevelName(JOBS_LEVEL, "JOBS")
@@ -27,21 +28,21 @@ class _Formatter(logging.Formatter):
         return text
 
 
-class _Handler(logging.StreamHandler):
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # not generic before Python 3.11
     """Looks the stream up at each line, so that redirected and captured output works."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
-    def stream(self):  # type: ignore[override]
+    def stream(self) -> TextIO:
         return sys.stderr if os.environ.get("DJ_LOG_STREAM", "").lower() == "stderr" else sys.stdout
 
 
 class Logger(logging.Logger):
     """A logger with one more level: ``jobs``."""
 
-    def jobs(self, message: str, *args, **kwargs) -> None:
+    def jobs(self, message: str, *args: Any, **kwargs: Any) -> None:
         """Logs at level JOBS (15), between DEBUG and INFO."""
         if self.isEnabledFor(JOBS_LEVEL):
             self._log(JOBS_LEVEL, message, args, **kwargs)

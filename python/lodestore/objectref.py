@@ -49,32 +49,31 @@ class ObjectRef:
     store: str | None = None
     mime_type: str | None = None
     item_count: int | None = None
-    _backend: Any = field(default=None, repr=False)
+    _backend: StorageBackend | None = field(default=None, repr=False)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any] | str, backend: Any = None) -> ObjectRef:
+    def from_json(cls, data: dict[str, Any] | str, backend: StorageBackend | None = None) -> ObjectRef:
         """From a column's JSON. ``path`` and ``size`` are required."""
-        if isinstance(data, str):
-            data = json.loads(data)
-        stamp = data.get("timestamp")
+        fields: dict[str, Any] = json.loads(data) if isinstance(data, str) else data
+        stamp = fields.get("timestamp")
         if isinstance(stamp, str):
             stamp = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
         return cls(
-            path=data["path"],
-            size=data["size"],
-            hash=data.get("hash"),
-            ext=data.get("ext"),
-            is_dir=data.get("is_dir", False),
+            path=fields["path"],
+            size=fields["size"],
+            hash=fields.get("hash"),
+            ext=fields.get("ext"),
+            is_dir=fields.get("is_dir", False),
             timestamp=stamp,
-            url=data.get("url"),
-            store=data.get("store"),
-            mime_type=data.get("mime_type"),
-            item_count=data.get("item_count"),
+            url=fields.get("url"),
+            store=fields.get("store"),
+            mime_type=fields.get("mime_type"),
+            item_count=fields.get("item_count"),
             _backend=backend,
         )
 
     @classmethod
-    def _wrap(cls, handle: Any) -> ObjectRef:
+    def _wrap(cls, handle: _lodestore.ObjectHandle) -> ObjectRef:
         link = handle.link
         backend = None if link.is_none else StorageBackend(link.name, _link=link)
         return cls.from_json(handle.metadata, backend)
@@ -96,7 +95,7 @@ class ObjectRef:
             out["item_count"] = self.item_count
         return out
 
-    def _handle(self) -> Any:
+    def _handle(self) -> _lodestore.ObjectHandle:
         link = getattr(self._backend, "_link", None)
         return _lodestore.ObjectHandle(json.dumps(self.to_json()), link)
 
@@ -138,7 +137,7 @@ class ObjectRef:
         """
         backend = self._require_backend()
         if not self.is_dir and subpath is not None and mode == "rb" and _MODE.fullmatch(subpath):
-            subpath, mode = None, subpath
+            mode, subpath = subpath, None
         if self.is_dir and subpath is None:
             return make_map(backend, self.path)
         if set(mode) & set("wax+"):
@@ -156,7 +155,7 @@ class ObjectRef:
         yield from self._handle().walk()
 
     def download(
-        self, destination: str | os.PathLike, subpath: str | None = None, *, flat: bool = False
+        self, destination: str | os.PathLike[str], subpath: str | None = None, *, flat: bool = False
     ) -> Path:
         """Copies to the local disk; existing files are replaced, each at once.
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .expression import QueryExpression
+    from .heading import Attribute
 
 _STYLE = """<style>
 .Table{border-collapse:collapse}.Table th{background:#A0A0A0;color:#fff;padding:4px;border:#f0e0e0 1px solid}
@@ -16,7 +20,7 @@ _STYLE = """<style>
 </style>"""
 
 
-def _placeholder(attribute: Any) -> str | None:
+def _placeholder(attribute: Attribute) -> str | None:
     """What stands for a value that a preview does not fetch."""
     if attribute.codec is not None:
         return f"<{attribute.codec}>"
@@ -27,7 +31,7 @@ def _placeholder(attribute: Any) -> str | None:
     return None
 
 
-def _rows(expression: Any, limit: int) -> tuple[list[tuple], bool]:
+def _rows(expression: QueryExpression, limit: int) -> tuple[list[tuple[Any, ...]], bool]:
     heading = expression.heading
     shown = [n for n in heading.names if _placeholder(heading[n]) is None]
     rows = expression._query.preview(shown, limit + 1)
@@ -39,7 +43,7 @@ def _rows(expression: Any, limit: int) -> tuple[list[tuple], bool]:
     return full, more
 
 
-def preview(expression: Any, limit: int | None = None, width: int | None = None) -> str:
+def preview(expression: QueryExpression, limit: int | None = None, width: int | None = None) -> str:
     """The first rows as a text table (``repr``)."""
     config = expression.connection.config
     limit = config["display.limit"] if limit is None else limit
@@ -67,7 +71,7 @@ def preview(expression: Any, limit: int | None = None, width: int | None = None)
     return "\n".join(lines) + "\n"
 
 
-def repr_html(expression: Any) -> str:
+def repr_html(expression: QueryExpression) -> str:
     """The first rows as an HTML table; everything that comes from the data is escaped."""
     config = expression.connection.config
     heading = expression.heading

@@ -11,7 +11,8 @@ class LineBar:
     """A bar of our own: one line, redrawn at most ten times a second; nothing if standard error is no terminal."""
 
     def __init__(self, title: str):
-        self._title, self._total, self._done = title, None, 0
+        self._title, self._done = title, 0
+        self._total: int | None = None
         self._start = self._drawn = time.monotonic()
         self._tty = sys.stderr.isatty()
 
@@ -54,7 +55,8 @@ class TqdmBar:
     """The same, drawn by ``tqdm`` (also in notebooks)."""
 
     def __init__(self, title: str, tqdm: Any):
-        self._title, self._tqdm, self._bar = title, tqdm, None
+        self._title, self._tqdm = title, tqdm
+        self._bar: Any = None
 
     def begin(self, phase: str, total: int | None) -> None:
         """A phase begins."""
@@ -76,7 +78,7 @@ class TqdmBar:
         self._tqdm.write(line)
 
 
-def bar(title: str) -> Any:
+def bar(title: str) -> LineBar | TqdmBar:
     """A progress bar, as the engine's progress listener calls it."""
     try:
         from tqdm.auto import tqdm

@@ -10,17 +10,23 @@ import types
 import warnings
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import _lodestore
 from .connection import Connection, default_connection
 from .errors import DataJointError
 from .logging import logger
 from .table import FreeTable, Table
-from .user_tables import TIERS, Lookup, Part, UserTable
+from .user_tables import TIERS, Lookup, Part, UserTable, _stored_name
 from .utils import user_choice
 
+if TYPE_CHECKING:
+    from ._lodestore import _Resolve
+
 __all__ = ["Schema", "VirtualModule", "list_schemas", "virtual_schema"]
+
+
+_T = TypeVar("_T", bound=UserTable)
 
 
 class Schema:
@@ -133,18 +139,20 @@ class Schema:
             self._bind(cls, context)
             del pending[index]
 
-    def _assert_activated(self) -> Connection:
+    def _assert_activated(self) -> tuple[Connection, str]:
+        """The connection and the name; an error without them."""
         if self.database is None or self.connection is None:
             raise DataJointError("the schema is not activated yet; give it a name with schema.activate(name)")
-        return self.connection
+        return self.connection, self.database
 
     @property
     def exists(self) -> bool:
         """True if the schema is in the database."""
-        return self._assert_activated()._native.schema_exists(self.database)
+        connection, database = self._assert_activated()
+        return connection._native.schema_exists(database)
 
     # -- decoration ------------------------------------------------------------------------------------------------
-    def __call__(self, cls: type, *, context: Mapping[str, Any] | None = None) -> type:
+    def __call__(self, cls: type[_T], *, context: Mapping[str, Any] | None = None) -> type[_T]:
         """Binds a class to its table, and creates the table if it does not exist."""
         if not isinstance(cls, type) or not issubclass(cls, UserTable):
             raise DataJointError(
@@ -161,7 +169,7 @@ class Schema:
         return cls
 
     def _bind(self, cls: Any, context: Mapping[str, Any]) -> None:
-        connection = self._assert_activated()
+        connection, _ = self._assert_activated()
         spaces: list[MutableMapping[str, Any]] = [{cls.__name__: cls, "self": cls}]
         if self.add_objects:
             spaces.append(self.add_objects)
@@ -234,7 +242,8 @@ class Schema:
     # -- looking up ------------------------------------------------------------------------------------------------
     def list_tables(self) -> list[str]:
         """Stored table names in topological order, parts directly after their master."""
-        return [t for _, t in self._assert_activated()._native.tables(self.database)]
+        connection, database = self._assert_activated()
+        return [t for _, t in connection._native.tables(database)]
 
     def _find(self, name: str) -> str | None:
         if not isinstance(name, str) or not name:
@@ -250,12 +259,13 @@ class Schema:
 
     def get_table(self, name: str) -> FreeTable:
         """A table by class name, stored name, or stored name without prefix; parts as ``Master.Part``."""
+        connection, database = self._assert_activated()
         found = self._find(name)
         if found is None:
             known = [_lodestore.table_to_class(t) for t in self.list_tables()]
             hint = _lodestore.did_you_mean(str(name), known) or ""
-            raise DataJointError(f"the schema `{self.database}` has no table `{name}`. {hint}".rstrip())
-        return FreeTable._of(self._assert_activated(), self.database, found)  # type: ignore[arg-type]
+            raise DataJointError(f"the schema `{database}` has no table `{name}`. {hint}".rstrip())
+        return FreeTable._of(connection, database, found)
 
     def __getitem__(self, name: str) -> FreeTable:
         return self.get_table(name)
@@ -274,10 +284,9 @@ class Schema:
         """Adds a class for every table that a namespace does not have yet; default: where it is called."""
         if into is None:
             into = self.context if self.context is not None else sys._getframe(1).f_locals  # type: ignore[assignment]
-        connection = self._assert_activated()
         tables = self.list_tables()
-        known = {
-            v.table_name: v
+        known: dict[str, Any] = {
+            _stored_name(v): v
             for v in list(into.values())  # type: ignore[union-attr]
             if isinstance(v, type) and issubclass(v, UserTable) and getattr(v, "database", None) == self.database
         }
@@ -298,7 +307,7 @@ class Schema:
             tier, master = _lodestore.table_tier(table)
             if tier != "part":
                 continue
-            if master not in masters:
+            if master is None or master not in masters:
                 raise DataJointError(f"the part table `{table}` has no master `{master}` in schema `{self.database}`")
             owner = masters[master]
             name = _lodestore.table_to_class(table[len(master) + 2 :])
@@ -323,19 +332,19 @@ class Schema:
     # -- the rest --------------------------------------------------------------------------------------------------
     def drop(self, prompt: bool | None = None) -> None:
         """Drops the schema with all its tables, after asking (``config['safemode']``)."""
-        connection = self._assert_activated()
+        connection, database = self._assert_activated()
         if not self.exists:
-            logger.info("Schema `%s` does not exist; nothing to drop.", self.database)
+            logger.info("Schema `%s` does not exist; nothing to drop.", database)
             return
         prompt = connection.config["safemode"] if prompt is None else prompt
         if prompt and user_choice(f"Proceed to delete entire schema `{self.database}`?", default="no") != "yes":
             return
         logger.debug("Dropping `%s`.", self.database)
-        connection._native.drop_schema(self.database)
+        connection._native.drop_schema(database)
         logger.debug("Schema `%s` was dropped.", self.database)
 
     @property
-    def jobs(self) -> list:
+    def jobs(self) -> list[Any]:
         """The job tables of the schema (job queues are not available in this version)."""
         self._assert_activated()
         return []
@@ -343,16 +352,19 @@ class Schema:
     @property
     def lineage(self) -> dict[str, str]:
         """``schema.table.attribute`` → where it comes from."""
-        return self._assert_activated()._native.lineage(self.database)
+        connection, database = self._assert_activated()
+        return connection._native.lineage(database)
 
     @property
     def lineage_table_exists(self) -> bool:
         """True if the schema records lineage."""
-        return self._assert_activated()._native.lineage_table_exists(self.database)
+        connection, database = self._assert_activated()
+        return connection._native.lineage_table_exists(database)
 
     def rebuild_lineage(self) -> None:
         """Recomputes the recorded lineage from the foreign keys."""
-        self._assert_activated()._native.rebuild_lineage(self.database)
+        connection, database = self._assert_activated()
+        connection._native.rebuild_lineage(database)
 
     def check(self) -> dict[str, list[str]]:
         """Differences between the definitions of the classes in use and the tables: table name → sentences."""
@@ -371,7 +383,7 @@ class Schema:
     def __repr__(self) -> str:
         return f"Schema `{self.database}`\n"
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("schemas are not pickled; import the module that makes them")
 
 
@@ -443,7 +455,7 @@ def declare_table(cls: Any, context: Mapping[str, Any]) -> None:
         logger.warning("%s: %s", cls.__name__, message)
 
 
-def _declaration(cls: Any) -> tuple:
+def _declaration(cls: Any) -> tuple[Any, ...]:
     if not isinstance(cls.definition, str):
         raise NotImplementedError(f"{cls.__name__} has no `definition`; write it as a class attribute")
     master = cls._master.table_name if issubclass(cls, Part) and cls._master is not None else None
@@ -476,7 +488,7 @@ def _warn_of_drift(cls: Any) -> None:
         logger.warning("The table of %s differs from its definition and stays as it is:\n%s", cls.__name__, lines)
 
 
-def _resolver(cls: Any, context: Mapping[str, Any]):
+def _resolver(cls: Any, context: Mapping[str, Any]) -> _Resolve:
     """Finds the target of a ``->`` line: by its name first, by evaluating its text only if it has no plain form."""
 
     def resolve(text: str, name: str | None, renames: list[tuple[str, str]]) -> tuple[str, str, list[tuple[str, str]]]:
@@ -517,7 +529,7 @@ def _resolver(cls: Any, context: Mapping[str, Any]):
     return resolve
 
 
-class _Names(dict):
+class _Names(dict[str, Any]):
     """A context for eval, looked up lazily."""
 
     def __init__(self, context: Mapping[str, Any]):
@@ -595,7 +607,7 @@ def _snake(name: str) -> str:
     return (name[:1] + re.sub(r"([A-Z])", r"_\1", name[1:])).lower()
 
 
-def _key_of(row: Mapping[str, Any], key: Iterable[str]) -> tuple:
+def _key_of(row: Mapping[str, Any], key: Iterable[str]) -> tuple[Any, ...]:
     return tuple(str(row.get(name)) for name in key)
 
 
@@ -604,6 +616,7 @@ def _name_of(cls: Any) -> str:
 
 
 def _all_subclasses(cls: type) -> Iterator[Any]:
+    sub: Any
     for sub in type.__subclasses__(cls):
         yield sub
         yield from _all_subclasses(sub)

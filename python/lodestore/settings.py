@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _lodestore
 from .errors import DataJointError, ThreadSafetyError
@@ -70,7 +70,7 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._value)
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise DataJointError("secrets are not pickled; read them from the configuration where they are needed")
 
 
@@ -95,64 +95,64 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class _Spec(dict):
+class _Spec(dict[str, Any]):
     """One store's specification; assignments go through to the configuration."""
 
-    def __init__(self, config: "Config", name: str, spec: dict):
+    def __init__(self, config: Config, name: str, spec: dict[str, Any]):
         super().__init__(spec)
         self._config, self._name = config, name
 
     def _commit(self) -> None:
         self._config._native.set_store(self._name, _plain(dict(self)))
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
         self._commit()
 
-    def __delitem__(self, key):
+    def __delitem__(self, key: str) -> None:
         super().__delitem__(key)
         self._commit()
 
-    def update(self, *args, **kwargs):
+    def update(self, *args: Any, **kwargs: Any) -> None:
         super().update(*args, **kwargs)
         self._commit()
 
-    def pop(self, key, *default):
+    def pop(self, key: str, *default: Any) -> Any:
         value = super().pop(key, *default)
         self._commit()
         return value
 
-    def setdefault(self, key, default=None):
+    def setdefault(self, key: str, default: Any = None) -> Any:
         if key not in self:
             self[key] = default
         return self[key]
 
-    def clear(self):
+    def clear(self) -> NoReturn:
         raise DataJointError("a store needs a specification; delete the store instead")
 
-    def __ior__(self, other):
+    def __ior__(self, other: Any) -> _Spec:  # type: ignore[override, misc]
         self.update(other)
         return self
 
     def __repr__(self) -> str:
         return repr(_masked(dict(self)))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (dict, (dict(self),))
 
 
 _STORE_DEFAULTS = ("default", "filepath_default")
 
 
-class Stores(MutableMapping):
+class Stores(MutableMapping[str, Any]):
     """``config.stores``: store name → specification, and ``default``/``filepath_default`` → store name. Live."""
 
     __slots__ = ("_config",)
 
-    def __init__(self, config: "Config"):
+    def __init__(self, config: Config):
         self._config = config
 
-    def _raw(self) -> dict:
+    def _raw(self) -> dict[str, Any]:
         return self._config._native.get("stores") or {}
 
     def __getitem__(self, name: str) -> Any:
@@ -192,7 +192,7 @@ class ObjectStorage:
 
     __slots__ = ("_config",)
 
-    def __init__(self, config: "Config"):
+    def __init__(self, config: Config):
         self._config = config
 
     @property
@@ -201,7 +201,7 @@ class ObjectStorage:
         return Stores(self._config)
 
     @stores.setter
-    def stores(self, value: Mapping) -> None:
+    def stores(self, value: Mapping[str, Any]) -> None:
         self._config.stores = value
 
     @property
@@ -222,7 +222,7 @@ class ObjectStorage:
 class Group:
     """Settings below one name (``config.display``)."""
 
-    def __init__(self, config: "Config", name: str):
+    def __init__(self, config: Config, name: str):
         object.__setattr__(self, "_config", config)
         object.__setattr__(self, "_name", name)
 
@@ -257,15 +257,15 @@ class Group:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def keys(self):
+    def keys(self) -> list[str]:
         """Names of the settings."""
         return list(self)
 
-    def items(self):
+    def items(self) -> list[tuple[str, Any]]:
         """Names and values; secrets masked."""
         return [(k, _masked(self[k], k)) for k in self]
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return list(self)
 
     def _ipython_key_completions_(self) -> list[str]:
@@ -328,7 +328,9 @@ class Config:
     ``dj.config``; a :class:`~lodestore.connection.Instance` has its own.
     """
 
-    def __init__(self, _native: Any = None):
+    _native: _lodestore.Config
+
+    def __init__(self, _native: _lodestore.Config | None = None):
         if _native is None:
             _native, messages = _lodestore.Config.from_env()
             for message in messages:
@@ -447,7 +449,7 @@ class Config:
             self[key.replace("__", ".")] = value
 
     @contextmanager
-    def override(self, **settings: Any):
+    def override(self, **settings: Any) -> Iterator[Config]:
         """Sets values for the duration of a ``with`` block; ``__`` separates group and key.
 
         >>> with dj.config.override(safemode=False, display__limit=3):
@@ -464,11 +466,11 @@ class Config:
             self._native.restore(saved)
 
     # -- files -----------------------------------------------------------------------------------------------------
-    def load(self, filename: str | os.PathLike) -> None:
+    def load(self, filename: str | os.PathLike[str]) -> None:
         """Reads a configuration file on top of what is set; a missing or wrong file is an error."""
         self._native.load(os.fspath(filename))
 
-    def save(self, filename: str | os.PathLike = CONFIG_FILENAME) -> Path:
+    def save(self, filename: str | os.PathLike[str] = CONFIG_FILENAME) -> Path:
         """Writes the settings that differ from the defaults, without secrets."""
         self._native.save(os.fspath(filename))
         return Path(filename)
@@ -477,7 +479,7 @@ class Config:
 
     @staticmethod
     def save_template(
-        path: str | os.PathLike = CONFIG_FILENAME, minimal: bool = True, create_secrets_dir: bool = True
+        path: str | os.PathLike[str] = CONFIG_FILENAME, minimal: bool = True, create_secrets_dir: bool = True
     ) -> Path:
         """Writes a configuration file to start from, and a private secrets directory; never overwrites."""
         return Path(_lodestore.Config.save_template(os.fspath(path), minimal, create_secrets_dir))
@@ -491,7 +493,7 @@ class Config:
         """The same as :meth:`get_store_spec`."""
         return self.get_store_spec(name)
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         names = {k.split(".")[0] for k in self.keys()}
         return sorted(names | {"stores", "object_storage"} | set(super().__dir__()))
 
@@ -566,7 +568,7 @@ class ConfigProxy:
     def __len__(self) -> int:
         return len(_checked())
 
-    def __dir__(self):
+    def __dir__(self) -> list[str]:
         return [] if thread_safe_mode() else dir(global_config())
 
     def _ipython_key_completions_(self) -> list[str]:
@@ -577,20 +579,20 @@ class ConfigProxy:
             return "ConfigProxy (not available in thread-safe mode)"
         return repr(global_config())
 
-    def __reduce__(self):
+    def __reduce__(self) -> str:
         return "config"
 
 
 config = ConfigProxy()
 
 
-def find_config_file(start: str | os.PathLike | None = None) -> Path | None:
+def find_config_file(start: str | os.PathLike[str] | None = None) -> Path | None:
     """The ``datajoint.json`` of a directory or the nearest parent, up to the repository's root."""
     found = _lodestore.Config.find_config_file(os.fspath(start) if start is not None else os.getcwd())
     return Path(found) if found else None
 
 
-def find_secrets_dir(config_path: str | os.PathLike | None = None) -> Path | None:
+def find_secrets_dir(config_path: str | os.PathLike[str] | None = None) -> Path | None:
     """The secrets directory that belongs to a configuration file, else the system's."""
     if config_path is not None:
         beside = Path(config_path).parent / SECRETS_DIRNAME
@@ -599,7 +601,7 @@ def find_secrets_dir(config_path: str | os.PathLike | None = None) -> Path | Non
     return SYSTEM_SECRETS_DIR if SYSTEM_SECRETS_DIR.is_dir() else None
 
 
-def read_secret_file(secrets_dir: str | os.PathLike | None, name: str) -> str | None:
+def read_secret_file(secrets_dir: str | os.PathLike[str] | None, name: str) -> str | None:
     """The stripped content of one secret file, or None."""
     if secrets_dir is None:
         return None

@@ -20,6 +20,7 @@ from .errors import DataJointError
 from .storage import ObjectWriter, StorageBackend, make_map, opened
 
 if TYPE_CHECKING:
+    from . import _lodestore
     from .table import Table
 
 __all__ = ["StagedInsert", "staged_insert1"]
@@ -35,7 +36,7 @@ class StagedInsert:
         #: The row to be inserted: set the primary key first, then write, then set the rest in any order.
         self.rec: dict[str, Any] = {}
         self._key = table.primary_key
-        self._staged: dict[str, Any] = {}
+        self._staged: dict[str, _lodestore.StagedObject] = {}
         self._files: list[tuple[Any, ObjectWriter]] = []
 
     @property
@@ -58,7 +59,7 @@ class StagedInsert:
         self._files.append((file, raw))
         return file
 
-    def _stage(self, field: str, ext: str) -> Any:
+    def _stage(self, field: str, ext: str) -> _lodestore.StagedObject:
         # The first use of a field decides its path; the key is in it.
         if field not in self._staged:
             key = {name: self.rec[name] for name in self._key if name in self.rec}

@@ -10,10 +10,13 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _lodestore
 from .errors import DataJointError, WrongValueError
+
+if TYPE_CHECKING:
+    from .settings import Config
 
 __all__ = ["ObjectFile", "StorageBackend", "file_system"]
 
@@ -21,7 +24,7 @@ __all__ = ["ObjectFile", "StorageBackend", "file_system"]
 class ObjectFile(io.RawIOBase):
     """A stored object opened for reading. Reads by range where the store can."""
 
-    def __init__(self, reader: Any, name: str):
+    def __init__(self, reader: _lodestore.ObjectReader, name: str):
         self._reader = reader
         self.name = name
 
@@ -55,7 +58,7 @@ class ObjectWriter(io.RawIOBase):
     """A new object opened for writing. It appears when the file is closed, not before, and not after an exception in a
     ``with`` block."""
 
-    def __init__(self, writer: Any, name: str):
+    def __init__(self, writer: _lodestore.ObjectWriter, name: str):
         self._writer = writer
         self._aborted = False
         self.name = name
@@ -85,14 +88,14 @@ class ObjectWriter(io.RawIOBase):
 class _BufferedWriter(io.BufferedWriter):
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is not None:
-            self.raw.abort()
+            self.raw.abort()  # type: ignore[attr-defined]
         super().__exit__(kind, value, trace)
 
 
 class _TextWriter(io.TextIOWrapper):
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is not None:
-            self.buffer.raw.abort()
+            self.buffer.raw.abort()  # type: ignore[attr-defined]
         super().__exit__(kind, value, trace)
 
 
@@ -111,13 +114,15 @@ class StorageBackend:
     Made by :func:`lodestore.hash_registry.get_store_backend` and ``SchemaCodec._get_backend``.
     """
 
-    def __init__(self, name: str | None = None, config: Any = None, *, _link: Any = None):
+    def __init__(
+        self, name: str | None = None, config: Config | None = None, *, _link: _lodestore.StoreLink | None = None
+    ):
         self._config = config
         self._name = name
-        self.__store = None
-        self.__link = _link
+        self.__store: _lodestore.Store | None = None
+        self.__link: _lodestore.StoreLink | None = _link
 
-    def _settings(self) -> Any:
+    def _settings(self) -> Config:
         if self._config is None:
             from . import settings
 
@@ -125,13 +130,13 @@ class StorageBackend:
         return self._config
 
     @property
-    def _store(self) -> Any:
+    def _store(self) -> _lodestore.Store:
         if self.__store is None:
             self.__store = _lodestore.Store.open(self._settings()._native, self.name)
         return self.__store
 
     @property
-    def _link(self) -> Any:
+    def _link(self) -> _lodestore.StoreLink:
         if self.__link is None:
             self.__link = _lodestore.StoreLink.named(self._settings()._native, self._name)
         return self.__link
@@ -164,15 +169,15 @@ class StorageBackend:
         """The bytes of an object. ``MissingExternalFile`` if it is not there."""
         return self._link.read(str(path))
 
-    def put_file(self, local_path: str | os.PathLike, path: str) -> None:
+    def put_file(self, local_path: str | os.PathLike[str], path: str) -> None:
         """Copies a local file."""
         self._store.put_file(os.fspath(local_path), str(path))
 
-    def get_file(self, path: str, local_path: str | os.PathLike) -> None:
+    def get_file(self, path: str, local_path: str | os.PathLike[str]) -> None:
         """Copies an object to a local file, atomically."""
         self._store.download(str(path), os.fspath(local_path))
 
-    def put_folder(self, local_path: str | os.PathLike, path: str) -> dict[str, Any]:
+    def put_folder(self, local_path: str | os.PathLike[str], path: str) -> dict[str, Any]:
         """Copies a local folder, writes its manifest beside it, and returns the manifest."""
         return json.loads(self._store.put_folder(os.fspath(local_path), str(path)))
 
@@ -189,7 +194,7 @@ class StorageBackend:
         """Bytes of an object."""
         found = self._link.head(str(path))
         if found is None:
-            self._link.read(str(path))  # raises what a reader of a missing object gets
+            return len(self._link.read(str(path)))  # raises what a reader of a missing object gets
         return found[0]
 
     def open(self, path: str, mode: str = "rb") -> Any:
@@ -256,7 +261,7 @@ def _object_map_class() -> type:
     if "map" not in _classes:
         from fsspec.mapping import FSMap
 
-        class ObjectMap(FSMap):
+        class ObjectMap(FSMap):  # type: ignore[misc]  # fsspec is not typed
             """The files below an object, by relative path. Also a context manager, which does nothing more."""
 
             def _key_to_str(self, key: str) -> str:
@@ -278,7 +283,7 @@ def _store_file_system_class() -> type:
     if "fs" not in _classes:
         from fsspec import AbstractFileSystem
 
-        class StoreFileSystem(AbstractFileSystem):
+        class StoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
             """A store as a file system."""
 
             protocol = "lodestore"
@@ -292,7 +297,11 @@ def _store_file_system_class() -> type:
                 found = self.backend._link.head(self._strip_protocol(path))
                 if found is None:
                     return None
-                return {"name": self._strip_protocol(path), "size": found[0], "type": "directory" if found[1] else "file"}
+                return {
+                    "name": self._strip_protocol(path),
+                    "size": found[0],
+                    "type": "directory" if found[1] else "file",
+                }
 
             def info(self, path: str, **_: Any) -> dict[str, Any]:
                 found = self._info(path)
@@ -303,7 +312,7 @@ def _store_file_system_class() -> type:
             def exists(self, path: str, **_: Any) -> bool:
                 return self._info(path) is not None
 
-            def ls(self, path: str, detail: bool = True, **_: Any) -> list:
+            def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
                 path = self._strip_protocol(path).rstrip("/")
                 found = self.info(path)
                 entries = [found]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from . import _lodestore
 from .condition import check_integer
@@ -19,6 +19,8 @@ from .logging import logger
 from .utils import user_choice
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from .connection import Connection
     from .staged_insert import StagedInsert
 
@@ -78,20 +80,20 @@ class Table(QueryExpression):
         raise UnsupportedError(f"{type(self).__name__} has no `definition`; write it as a class attribute")
 
     @property
-    def connection(self) -> "Connection":
+    def connection(self) -> Connection:
         if self._connection is None:
             raise _unbound(self)
         return self._connection
 
     @property
-    def _native(self) -> Any:
+    def _native(self) -> _lodestore.Table:
         """The engine's table handle."""
         if self.database is None or self._connection is None:
             raise _unbound(self)
         return self._connection._native.table(self.database, self.table_name)
 
     @property
-    def _query(self) -> Any:
+    def _query(self) -> _lodestore.Query:
         if self._query_handle is None:
             self._query_handle = self._native.query()
         return self._query_handle
@@ -120,11 +122,11 @@ class Table(QueryExpression):
             self._heading_cache = Heading(attributes, comment, lineage, native.indexes)
         return self._heading_cache
 
-    def get_select_fields(self, select_fields: Any = None) -> str:
+    def get_select_fields(self, select_fields: Iterable[str] | None = None) -> str:
         """The select list of the table."""
         return self.heading.as_sql(select_fields or self.heading.names)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         if self._recipe is None:
             return (_table_of, (type(self),))
         return super().__reduce__()
@@ -162,18 +164,24 @@ class Table(QueryExpression):
         return text
 
     # -- relations -------------------------------------------------------------------------------------------------
-    def parents(self, primary: bool | None = None, as_objects: bool = False, foreign_key_info: bool = False) -> list:
+    def parents(
+        self, primary: bool | None = None, as_objects: bool = False, foreign_key_info: bool = False
+    ) -> list[Any]:
         """Referenced tables, one entry per foreign key in the order of the definition.
 
         ``primary``: only foreign keys inside the primary key (True), or only the others (False).
         """
         return self._relatives(self._native.parents(), primary, as_objects, foreign_key_info)
 
-    def children(self, primary: bool | None = None, as_objects: bool = False, foreign_key_info: bool = False) -> list:
+    def children(
+        self, primary: bool | None = None, as_objects: bool = False, foreign_key_info: bool = False
+    ) -> list[Any]:
         """Tables that reference this one, one entry per foreign key."""
         return self._relatives(self._native.children(), primary, as_objects, foreign_key_info)
 
-    def _relatives(self, edges: list, primary: bool | None, as_objects: bool, info: bool) -> list:
+    def _relatives(
+        self, edges: list[tuple[str, str, dict[str, Any]]], primary: bool | None, as_objects: bool, info: bool
+    ) -> list[Any]:
         found = []
         for schema, table, data in edges:
             if primary is not None and data["primary"] != primary:
@@ -187,15 +195,15 @@ class Table(QueryExpression):
             return FreeTable._of(self.connection, schema, table)
         return self.connection._native.table(schema, table).full_name
 
-    def ancestors(self, as_objects: bool = False) -> list:
+    def ancestors(self, as_objects: bool = False) -> list[Any]:
         """This table and everything it depends on, nearest first."""
         return [self._element(s, t, as_objects) for s, t in self._native.ancestors()]
 
-    def descendants(self, as_objects: bool = False) -> list:
+    def descendants(self, as_objects: bool = False) -> list[Any]:
         """This table and everything that depends on it, nearest first."""
         return [self._element(s, t, as_objects) for s, t in self._native.descendants()]
 
-    def parts(self, as_objects: bool = False) -> list:
+    def parts(self, as_objects: bool = False) -> list[Any]:
         """The part tables."""
         return [self._element(s, t, as_objects) for s, t in self._native.parts()]
 
@@ -293,7 +301,7 @@ class Table(QueryExpression):
         return ValidationResult(not issues, issues, count)
 
     @property
-    def staged_insert1(self) -> "StagedInsert":
+    def staged_insert1(self) -> AbstractContextManager[StagedInsert]:
         """A ``with`` block that writes objects straight to the store and inserts the row at its end."""
         from .staged_insert import staged_insert1
 
@@ -388,6 +396,10 @@ class FreeTable(Table):
     >>> dj.FreeTable(connection, "lab.subject")
     """
 
+    @overload
+    def __init__(self, full_table_name: str, /) -> None: ...
+    @overload
+    def __init__(self, connection: Connection | None, full_table_name: str) -> None: ...
     def __init__(self, connection: Any, full_table_name: str | None = None):
         if full_table_name is None:
             connection, full_table_name = None, connection
@@ -407,7 +419,7 @@ class FreeTable(Table):
         """The class name that the stored name stands for."""
         return _lodestore.table_to_class(self.table_name)
 
-    def __reduce__(self):
+    def __reduce__(self) -> NoReturn:
         raise TypeError("FreeTable is not pickled; pickle its full_table_name")
 
     def __repr__(self) -> str:
@@ -445,7 +457,7 @@ def _class_names(context: Mapping[str, Any]) -> dict[tuple[str, str], str]:
                     found.setdefault((schema, table), prefix + name)
                     for part_name, part in list(vars(value).items()):
                         if isinstance(part, type) and issubclass(part, Table) and getattr(part, "database", None):
-                            found.setdefault((part.database, part.table_name), f"{prefix}{name}.{part_name}")
+                            found.setdefault((str(part.database), str(part.table_name)), f"{prefix}{name}.{part_name}")
             elif isinstance(value, ModuleType) and depth > 0 and id(value) not in seen:
                 if value.__name__.split(".")[0] in sys.stdlib_module_names or value.__name__.startswith("lodestore"):
                     continue

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+from types import FrameType
 
 from . import _lodestore
 from .errors import DataJointError
@@ -16,7 +17,8 @@ from .errors import DataJointError
 
 def warn_caller(message: str, category: type[Warning]) -> None:
     """Warns at the line of the user's code that called into this package."""
-    frame, level = sys._getframe(1), 2
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == __package__:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
@@ -50,11 +52,13 @@ def to_camel_case(s: str) -> str:
 def from_camel_case(s: str) -> str:
     """Class name → table name without prefix: ``ABTest`` → ``a_b_test``."""
     if not is_camel_case(s):
-        raise DataJointError(f"`{s}` is not CamelCase: a class name begins with a capital and has letters and digits only")
+        raise DataJointError(
+            f"`{s}` is not CamelCase: a class name begins with a capital and has letters and digits only"
+        )
     return _lodestore.class_to_table(s)
 
 
-def safe_write(filepath: str | os.PathLike, blob: bytes) -> None:
+def safe_write(filepath: str | os.PathLike[str], blob: bytes) -> None:
     """Writes a file so that it appears whole or not at all; keeps an existing one."""
     target = Path(filepath)
     if target.is_file():
@@ -65,7 +69,7 @@ def safe_write(filepath: str | os.PathLike, blob: bytes) -> None:
     os.replace(file.name, target)
 
 
-def safe_copy(src: str | os.PathLike, dest: str | os.PathLike, overwrite: bool = False) -> None:
+def safe_copy(src: str | os.PathLike[str], dest: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Copies a file so that the copy appears whole or not at all."""
     source, target = Path(src), Path(dest)
     if target.exists() and (not overwrite or target.samefile(source)):

@@ -348,10 +348,7 @@ impl PyLode {
             schema: schema.to_owned(),
             name,
         });
-        let hidden = HiddenColumns {
-            job_metadata: self.config.get_bool("jobs.add_job_metadata"),
-            provenance: self.config.get_bool("provenance.capture"),
-        };
+        let hidden = HiddenColumns::of(&self.config);
         let mut target = |line: &ForeignKeyLine| resolve_with(&resolve, line);
         py.detach(move || {
             run(

@@ -37,4 +37,6 @@ pub mod table;
 pub mod value;
 
 pub use error::{Error, ErrorKind, Result};
+pub use schema::Lode;
+pub use table::{Schema, Table};
 pub use value::{Row, Value};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -75,8 +75,8 @@ pub(super) struct Layout {
     dtype: DType,
 }
 
-/// A lazy reference to an array in a store. Metadata cost no I/O.
-#[derive(Debug)]
+/// A lazy reference to an array in a store. Metadata cost no I/O. Clones share what is loaded.
+#[derive(Debug, Clone)]
 pub struct NpyRef {
     metadata: Metadata,
     path: String,
@@ -84,8 +84,8 @@ pub struct NpyRef {
     dtype: Result<DType>,
     shape: Vec<usize>,
     link: StoreLink,
-    cache: Mutex<Option<Array>>,
-    layout: Mutex<Option<Layout>>,
+    cache: Arc<Mutex<Option<Array>>>,
+    layout: Arc<Mutex<Option<Layout>>>,
 }
 
 impl NpyRef {
@@ -128,8 +128,8 @@ impl NpyRef {
             dtype,
             shape,
             link,
-            cache: Mutex::new(None),
-            layout: Mutex::new(None),
+            cache: Arc::default(),
+            layout: Arc::default(),
         })
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::definition::TableName;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
-use crate::schema::{Dependencies, ForeignKey};
+use crate::schema::{Dependencies, ForeignKey, Lode};
 
 pub use drawing::{Direction, Style, Text, Theme};
 
@@ -67,6 +67,11 @@ impl Diagram {
             tables,
             dependencies.foreign_keys().to_vec(),
         ))
+    }
+
+    /// The visible tables of a schema.
+    pub fn of_schema(lode: &Lode, schema: &str) -> Result<Diagram> {
+        Ok(Diagram::new(&*lode.dependencies(&[schema])?)?.show_schema(schema))
     }
 
     /// From tables in topological order with their primary keys, and foreign keys among them.

@@ -35,6 +35,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Files removed.
+    pub fn deleted(&self) -> u64 {
+        self.hash.deleted + self.schema.deleted
+    }
+
     /// One object with every key of both vocabularies.
     pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
         let (h, s) = (&self.hash, &self.schema);
@@ -67,7 +72,7 @@ impl Stats {
             "orphaned_bytes",
             (h.orphaned_bytes + s.orphaned_bytes).into(),
         );
-        put("deleted", (h.deleted + s.deleted).into());
+        put("deleted", self.deleted().into());
         put("bytes_freed", self.bytes_freed.into());
         put("errors", self.errors.into());
         put("scan_errors", self.scan_errors.clone().into());

@@ -4,6 +4,7 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::reading::{column_kind, resolve, type_of};
 use super::{Lode, lineage};
+use crate::config::Config;
 use crate::definition::{
     AttributeLine, CoreType, Default, ForeignKeyLine, ItemKind, Marker, NativeKind, NativeType,
     Section, StorageType, TableName, Tier, Type, parse,
@@ -36,6 +37,16 @@ pub struct HiddenColumns {
     pub job_metadata: bool,
     /// `provenance.capture`: for Manual.
     pub provenance: bool,
+}
+
+impl HiddenColumns {
+    /// What the settings ask for.
+    pub fn of(config: &Config) -> HiddenColumns {
+        HiddenColumns {
+            job_metadata: config.get_bool("jobs.add_job_metadata"),
+            provenance: config.get_bool("provenance.capture"),
+        }
+    }
 }
 
 /// The resolved target of a foreign-key line.

@@ -1,6 +1,6 @@
 //! Rows in, rows out: where rows, codecs and stores meet.
 //!
-//! Here: [`Lode::table`](crate::schema::Lode::table) and [`Table`] with insert, update, delete, drop and validate; the
+//! Here: [`Lode::schema`](crate::schema::Lode::schema) and [`Schema`], which declares tables; [`Lode::table`](crate::schema::Lode::table) and [`Table`] with insert, update, delete, drop and validate; the
 //! fetch family of [`Query`]. Not here: SQL text of the algebra (`query/`), how a value is encoded (`codec/`), how
 //! bytes become durable (`store/`). Called by `compute/`, `gc/` and the front doors.
 //!
@@ -8,6 +8,7 @@
 //! then rows committed; and before the commit, under the database's write lock, the objects are looked at once more.
 //! Whoever removes objects does so under the same lock. Spec: manipulation.md, queries.md §13-§14.
 
+mod declare;
 mod delete;
 pub(crate) mod dropped;
 mod fetch;
@@ -26,6 +27,7 @@ mod upload;
 use std::fmt;
 use std::ops::{BitAnd, Deref, Mul, Sub};
 
+pub use declare::Schema;
 pub use fetch::Batches;
 pub use options::{
     Confirm, DEFAULT_BYTES_IN_FLIGHT, DeleteOptions, DeleteReport, DropOptions, FetchOptions,

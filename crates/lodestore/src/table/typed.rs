@@ -1,7 +1,8 @@
 //! Rows as the caller's own types, through serde: `session.rows::<Visit>().order_by("KEY").stream()?`.
 //!
 //! The fields of a struct are matched by name and only they are fetched; a tuple takes the columns in order; a single
-//! column may also be a bare value. [`Value`] and [`Array`] can be fields themselves: they come through unconverted.
+//! column may also be a bare value. [`Value`], [`Array`], [`NpyRef`] and [`ObjectRef`] can be fields themselves: they come
+//! through unconverted.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::de::{
 };
 
 use super::{Batches, FetchOptions};
+use crate::codec::{NpyRef, ObjectRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{IntoNames, Query};
 use crate::value::{Array, Batch, Elements, Row, Value};
@@ -603,3 +605,22 @@ impl<'de> Deserialize<'de> for Array {
         }
     }
 }
+
+macro_rules! references {
+    ($($reference:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $reference {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value = Value::deserialize(deserializer)?;
+                value.foreign::<$reference>().cloned().ok_or_else(|| {
+                    de::Error::custom(format!(
+                        "a {} is no {}",
+                        value.type_name(),
+                        stringify!($reference)
+                    ))
+                })
+            }
+        }
+    )*};
+}
+
+references!(NpyRef, ObjectRef);

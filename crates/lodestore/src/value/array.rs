@@ -186,6 +186,21 @@ impl Array {
         })
     }
 
+    /// As [`to_ndarray`](Array::to_ndarray), with the number of dimensions fixed by the type wanted:
+    /// `let trace: Array1<f64> = array.to_dim()?`. An error of kind `Type` if the array has another.
+    pub fn to_dim<T: Element, D: ndarray::Dimension>(&self) -> Result<ndarray::Array<T, D>> {
+        self.to_ndarray()?.into_dimensionality().map_err(|_| {
+            Error::new(
+                crate::ErrorKind::Type,
+                format!(
+                    "an array of {} dimensions is not one of {}",
+                    self.ndim(),
+                    D::NDIM.unwrap_or(self.ndim())
+                ),
+            )
+        })
+    }
+
     /// Number of dimensions.
     pub fn ndim(&self) -> usize {
         self.shape.len()

@@ -337,6 +337,12 @@ value_from! {
     Json => Json, PathBuf => Path, Array => Array,
 }
 
+impl<T: Element, D: ndarray::Dimension> From<ndarray::Array<T, D>> for Value {
+    fn from(array: ndarray::Array<T, D>) -> Value {
+        Value::Array(Array::from_ndarray(array))
+    }
+}
+
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(v: Option<T>) -> Value {
         v.map_or(Value::Null, Into::into)

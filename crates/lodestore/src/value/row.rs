@@ -52,6 +52,12 @@ impl<K: Into<Arc<str>>, V: Into<Value>> FromIterator<(K, V)> for Row {
     }
 }
 
+impl From<&Row> for Row {
+    fn from(row: &Row) -> Row {
+        row.clone()
+    }
+}
+
 impl IntoIterator for Row {
     type Item = (Arc<str>, Value);
     type IntoIter = indexmap::map::IntoIter<Arc<str>, Value>;
@@ -68,13 +74,17 @@ pub type RowBuilder = Row;
 /// ```
 /// use lodestore::row;
 /// let key = row! { subject_id: 1, session: "a" };
-/// assert_eq!(key.len(), 2);
+/// let row = row! { rate: 1e4, ..&key }; // the attributes of `key` come first
+/// assert_eq!(row.len(), 3);
 /// ```
 #[macro_export]
 macro_rules! row {
-    ($($name:ident : $value:expr),* $(,)?) => {{
+    ($($name:ident : $value:expr),* $(,)?) => {
+        $crate::row! { $($name : $value,)* ..$crate::value::Row::new() }
+    };
+    ($($name:ident : $value:expr,)* ..$base:expr) => {{
         #[allow(unused_mut)]
-        let mut row = $crate::value::Row::new();
+        let mut row = $crate::value::Row::from($base);
         $(row.set(stringify!($name), $value);)*
         row
     }};

@@ -14,6 +14,7 @@ use lodestore::table::{InsertOptions, Table};
 use lodestore::value::{Array, Value};
 use lodestore::{Error, Row};
 
+use super::child::{Helper, as_helper, as_plain_user, on_small_disk};
 use super::support::{Lab, array, column, rows};
 
 /// A lab with a subject and a session, ready for scans.
@@ -276,6 +277,44 @@ fn foreign_bytes_in_a_blob_are_an_error_and_no_panic() {
 }
 
 #[test]
+fn foreign_bytes_in_a_row_are_an_error_that_names_key_and_attribute() {
+    let (lab, _, session, _) = ready();
+    let update = "UPDATE \"lab.session\" SET events = x'00ff6d596d'";
+    lab.lode
+        .backend()
+        .execute(&lodestore::sql::Statement::new(update))
+        .unwrap();
+    let error = session.batch(&Default::default()).unwrap_err();
+    assert_eq!(
+        error.place().attribute.as_deref(),
+        Some("events"),
+        "{error}"
+    );
+    assert!(error.place().key.is_some(), "{error}");
+    assert_eq!(column(&session, "note").len(), 1, "the rest can be read");
+}
+
+#[test]
+fn a_missing_npy_is_an_error_when_loaded() {
+    let (lab, _, _, scan) = ready();
+    scan.insert1(row! { subject_id: 1, session: 1, scan: 1, frames: array(&[1.0; 50]) })
+        .unwrap();
+    let path = lab.files().remove(0);
+    std::fs::remove_file(lab.store().join(&path)).unwrap();
+    let frames: lodestore::codec::NpyRef = scan.one("frames").unwrap();
+    for error in [
+        frames.load().unwrap_err(),
+        frames.read_rows(0..1).unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.place().path.as_deref()),
+            (ErrorKind::MissingObject, Some(&*path)),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn a_truncated_npy_is_an_error_when_loaded() {
     let (lab, _, _, scan) = ready();
     scan.insert1(row! { subject_id: 1, session: 1, scan: 1, frames: array(&[1.0; 50]) })
@@ -284,11 +323,21 @@ fn a_truncated_npy_is_an_error_when_loaded() {
     let content = std::fs::read(&path).unwrap();
     std::fs::write(&path, &content[..content.len() - 9]).unwrap();
     // The reference itself is lazy; loading it is what fails.
-    let frames = column(&scan, "frames").remove(0);
-    let npy = frames
-        .foreign::<lodestore::codec::NpyRef>()
-        .expect("a lazy reference");
-    assert!(npy.load().is_err());
+    for length in [content.len() - 9, 20, 3, 0] {
+        std::fs::write(&path, &content[..length]).unwrap();
+        let frames: lodestore::codec::NpyRef = scan.one("frames").unwrap();
+        assert_eq!(
+            frames.load().unwrap_err().kind(),
+            ErrorKind::CorruptObject,
+            "{length}"
+        );
+        let end = frames.read_rows(49..50);
+        assert_eq!(
+            end.unwrap_err().kind(),
+            ErrorKind::CorruptObject,
+            "{length}"
+        );
+    }
 }
 
 fn with_store(dir: &std::path::Path, wrap: impl Fn(Arc<dyn Store>) -> Arc<dyn Store>) -> Lode {
@@ -349,23 +398,173 @@ fn a_full_disk_in_the_middle_of_a_batch_leaves_no_row_and_no_object() {
 }
 
 #[test]
-fn a_read_only_store_is_an_error_that_names_it() {
+fn a_really_full_disk_is_an_error_that_says_so_and_leaves_nothing() {
+    on_small_disk(
+        "bad_input::a_really_full_disk_is_an_error_that_says_so_and_leaves_nothing",
+        4 << 20,
+        |dir| {
+            // The database has room enough for rows on the same disk.
+            let lode = super::support::open(dir);
+            let lab = lode.schema("lab").unwrap();
+            let data = lab
+                .manual("Data", "id : int32\n---\nx = null : <npy@>\nfolder = null : <object@>\ninside = null : <blob>")
+                .unwrap();
+            let files = || {
+                let all = super::support::walk(&dir.join("lab.db.objects"));
+                all.into_iter().filter(|p| p.is_file()).collect::<Vec<_>>()
+            };
+            let large = |i: usize| array(&vec![i as f64; 100_000]);
+            let error = data
+                .insert(
+                    rows(20, |i| row! { id: i, x: large(i as usize) }),
+                    &InsertOptions::default(),
+                )
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+            assert!(error.message().contains("is full"), "{error}");
+            assert!(
+                error.place().row.is_some() && error.place().attribute.as_deref() == Some("x"),
+                "{error}"
+            );
+            assert_eq!((data.count().unwrap(), files()), (0, vec![]), "{error}");
+
+            let mut staged = data.staged_insert(row! { id: 1 }).unwrap();
+            let folder = staged.object("folder", "").unwrap();
+            folder.set("small", b"x").unwrap();
+            let error = folder.set("large", &vec![1; 6 << 20]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+            drop(staged);
+            assert_eq!((data.count().unwrap(), files()), (0, vec![]));
+
+            // What fits still goes in.
+            data.insert1(row! { id: 1, x: large(1) }).unwrap();
+            assert_eq!((data.count().unwrap(), files().len()), (1, 1));
+            // The database itself runs out of room.
+            let noise: Vec<f64> = (0..800_000u64)
+                .map(|i| (i.wrapping_mul(0x9e3779b97f4a7c15) as f64).sin())
+                .collect();
+            let error = data
+                .insert1(row! { id: 2, inside: array(&noise) })
+                .unwrap_err();
+            assert!(error.to_string().contains("full"), "{error}");
+            assert_eq!(data.count().unwrap(), 1);
+            data.insert1(row! { id: 2 }).unwrap();
+        },
+    );
+}
+
+fn allow_writing(dir: &std::path::Path, allowed: bool) {
     use std::os::unix::fs::PermissionsExt;
-    let (lab, _, _, scan) = ready();
-    std::fs::create_dir_all(lab.store()).unwrap();
-    std::fs::set_permissions(lab.store(), std::fs::Permissions::from_mode(0o555)).unwrap();
-    let privileged = std::fs::write(lab.store().join("probe"), b"").is_ok();
-    let result = scan.insert1(row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0]) });
-    std::fs::set_permissions(lab.store(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    if privileged {
-        // Root writes anywhere; there is nothing to refuse.
-        return;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            allow_writing(&path, allowed);
+        }
     }
-    let error = result.unwrap_err();
-    assert_eq!(
-        (error.kind(), scan.count().unwrap()),
-        (ErrorKind::Store, 0),
-        "{error}"
+    let mode = if allowed { 0o755 } else { 0o555 };
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_read_only_store_is_an_error_that_names_it() {
+    as_plain_user(
+        "bad_input::a_read_only_store_is_an_error_that_names_it",
+        |dir| {
+            let lode = super::support::open(dir);
+            let lab = lode.schema("lab").unwrap();
+            let data = lab
+            .manual("Data", "id : int32\n---\nx = null : <npy@>\ny = null : <blob@>\nfolder = null : <object@>")
+            .unwrap();
+            data.insert1(row! { id: 1, x: array(&[1.0]), y: array(&[1.0]) })
+                .unwrap();
+            let store = dir.join("lab.db.objects");
+            let before = super::support::walk(&store);
+            allow_writing(&store, false);
+            assert!(
+                std::fs::write(store.join("probe"), b"").is_err(),
+                "the directory must be read-only"
+            );
+            let given = [
+                row! { id: 2, x: array(&[1.0]) },
+                row! { id: 2, y: array(&[2.0]) },
+            ];
+            for row in given {
+                let error = data.insert1(row).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+                assert!(error.to_string().contains("lab.db.objects"), "{error}");
+                assert_eq!(error.place().table.as_deref(), Some("data"));
+            }
+            let mut staged = data.staged_insert(row! { id: 2 }).unwrap();
+            let error = staged
+                .object("folder", "")
+                .unwrap()
+                .set("a", b"x")
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+            drop(staged);
+            assert_eq!(
+                (data.count().unwrap(), super::support::walk(&store)),
+                (1, before)
+            );
+            // Reading goes on; collecting says what it could not remove and keeps the books right.
+            let x: lodestore::codec::NpyRef = data.one("x").unwrap();
+            assert_eq!(x.load().unwrap().len(), 1);
+            data.delete(Default::default()).unwrap();
+            let collected = lodestore::gc::collect(&lode, &["lab"], false, &Default::default());
+            assert!(
+                collected
+                    .as_ref()
+                    .map_or(true, |stats| stats.errors > 0 && stats.deleted() == 0),
+                "{collected:?}"
+            );
+            allow_writing(&store, true);
+            let stats =
+                lodestore::gc::collect(&lode, &["lab"], false, &Default::default()).unwrap();
+            assert_eq!((stats.deleted(), stats.errors), (2, 0));
+        },
+    );
+}
+
+#[test]
+fn a_read_only_directory_of_the_database_is_an_error_and_nothing_is_written() {
+    use std::os::unix::fs::PermissionsExt;
+    as_plain_user(
+        "bad_input::a_read_only_directory_of_the_database_is_an_error_and_nothing_is_written",
+        |dir| {
+            let inner = dir.join("inner");
+            std::fs::create_dir(&inner).unwrap();
+            let url = format!("sqlite://{}", inner.join("lab.db").display());
+            allow_writing(&inner, false);
+            // Not there, and cannot be made.
+            let error = Lode::open(&url)
+                .and_then(|lode| lode.schema("lab"))
+                .unwrap_err();
+            assert!(error.to_string().contains("lab.db"), "{error}");
+            assert_eq!(super::support::walk(&inner).len(), 0);
+
+            allow_writing(&inner, true);
+            let definition = "id : int32\n---\nx = null : <npy@>";
+            Lode::open(&url)
+                .unwrap()
+                .schema("lab")
+                .unwrap()
+                .manual("Data", definition)
+                .unwrap();
+            for path in super::support::walk(&inner) {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o444)).unwrap();
+            }
+            allow_writing(&inner, false);
+            let before = super::support::walk(&inner);
+            let insert = || {
+                let lode = Lode::open(&url)?;
+                lode.table("lab.Data")?
+                    .insert1(row! { id: 1, x: array(&[1.0]) })
+            };
+            let error = insert().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Access, "{error}");
+            assert_eq!(super::support::walk(&inner), before);
+            allow_writing(&inner, true);
+        },
     );
 }
 
@@ -381,26 +580,31 @@ fn a_store_that_cannot_be_a_directory_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_database_locked_by_another_connection_is_a_lock_error_and_leaves_no_object() {
+fn a_database_locked_by_another_process_is_a_lock_error_and_leaves_no_object() {
+    as_helper(|dir| {
+        let lode = super::support::open(dir);
+        lode.begin().unwrap();
+        lode
+    });
     let (lab, _, _, scan) = ready();
-    lab.lode
-        .config()
-        .set("lode.busy_timeout", serde_json::json!(0.2))
-        .ok();
-    // Another process, as far as the database can tell.
-    let other = rusqlite::Connection::open(lab.dir.path().join("lab.db")).unwrap();
+    let helper = Helper::start(
+        "bad_input::a_database_locked_by_another_process_is_a_lock_error_and_leaves_no_object",
+        lab.dir.path(),
+    );
     lab.lode
         .backend()
         .execute(&lodestore::sql::Statement::new("PRAGMA busy_timeout = 200"))
-        .ok();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = scan.insert1(row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0]), frames: array(&[1.0]) }).unwrap_err();
-    other.execute_batch("ROLLBACK").unwrap();
+        .unwrap();
+    let one =
+        || row! { subject_id: 1, session: 1, scan: 1, trace: array(&[1.0]), frames: array(&[1.0]) };
+    let error = scan.insert1(one()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LockTimeout, "{error}");
     assert_eq!(scan.count().unwrap(), 0);
+    drop(helper);
     // What could not be removed under the lock is the collector's.
     lodestore::gc::collect(&lab.lode, &["lab"], false, &Default::default()).unwrap();
     assert_eq!(lab.files(), Vec::<String>::new());
+    scan.insert1(one()).unwrap();
 }
 
 #[test]

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod child;
 mod delete;
 mod gc;
 mod insert;
 mod model;
 mod populate;
+mod staged;
 mod support;

@@ -11,7 +11,7 @@ use super::{Metadata, ObjectHandle, StoreLink, parallel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::value::npy::{self, Header};
-use crate::value::{Array, DType, Elements, Foreign, Kind, Order};
+use crate::value::{Array, DType, Elements, Foreign, Kind, Order, element_count};
 
 /// How a memory map may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,10 +115,7 @@ impl NpyRef {
         let shape = shape.ok_or_else(|| wrong("have a `shape` that is no list of sizes"))?;
         let dtype = DType::parse_text(&dtype_text);
         let itemsize = dtype.as_ref().map_or(1, |d| d.itemsize);
-        let bytes = shape
-            .iter()
-            .try_fold(itemsize as u64, |n, d| n.checked_mul(*d as u64));
-        if bytes.is_none_or(|n| n > i64::MAX as u64) {
+        if element_count(&shape, itemsize).is_err() {
             return Err(wrong("describe an array that no memory could hold"));
         }
         Ok(NpyRef {

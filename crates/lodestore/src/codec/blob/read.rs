@@ -252,7 +252,8 @@ impl<'a> Reader<'a> {
         let shape = (0..ndim)
             .map(|_| self.count())
             .collect::<Result<Vec<_>>>()?;
-        element_count(&shape, 1).map_err(|e| damaged(e.message()))?;
+        // Whatever the elements become: what was read can then be written and read again.
+        element_count(&shape, size_of::<Value>()).map_err(|e| damaged(e.message()))?;
         Ok(shape)
     }
 

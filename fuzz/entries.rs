@@ -160,15 +160,12 @@ pub fn paths(data: &[u8]) {
     }
     let spec = StoreSpec::file("s", "/nowhere");
     let key = row("key", &first);
-    for made in [
+    let made = [
         shown(path::schema_path(&spec, "lab", "table", &key, "x", &rest)),
         shown(path::hash_path(&spec, "lab", &first)),
         shown(path::filepath(&spec, Some("/nowhere"), &first)),
-    ] {
-        if let Some(path) = made {
-            inside(&path);
-        }
-    }
+    ];
+    made.iter().flatten().for_each(|path| inside(path));
     path::is_hash_name(&first);
 }
 

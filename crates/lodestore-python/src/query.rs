@@ -499,19 +499,18 @@ fn condition_from_py(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Cond> {
         raise(format!("a restriction cannot be of type {name}"))
     };
     // A record: its fields name attributes.
-    if let Ok(names) = value.getattr("dtype").and_then(|t| t.getattr("names")) {
-        if !names.is_none()
-            && value
-                .getattr("ndim")
-                .is_ok_and(|n| n.extract::<usize>().is_ok_and(|n| n == 0))
-        {
-            let dict = PyDict::new(value.py());
-            for name in names.try_iter()? {
-                let name = name?;
-                dict.set_item(&name, value.get_item(&name)?)?;
-            }
-            return Ok(Cond::Eq(row_of(&dict)?));
+    if let Ok(names) = value.getattr("dtype").and_then(|t| t.getattr("names"))
+        && !names.is_none()
+        && value
+            .getattr("ndim")
+            .is_ok_and(|n| n.extract::<usize>().is_ok_and(|n| n == 0))
+    {
+        let dict = PyDict::new(value.py());
+        for name in names.try_iter()? {
+            let name = name?;
+            dict.set_item(&name, value.get_item(&name)?)?;
         }
+        return Ok(Cond::Eq(row_of(&dict)?));
     }
     if value.is_none()
         || value.is_instance_of::<pyo3::types::PyBytes>()

@@ -102,6 +102,7 @@ fn short(array: ArrayRef) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use crate::value::Value;
     use arrow_array::types::Decimal128Type;

@@ -249,7 +249,7 @@ fn only_objects_of_a_known_key_can_be_staged() {
         .populate(|key| {
             let mut staged = stat.staged_insert(key.clone())?;
             staged.object("frames", "")?.set("a", b"x")?;
-            staged.commit()
+            staged.commit().map(|_| ())
         })
         .unwrap();
     assert_eq!(report.success_count, 1);

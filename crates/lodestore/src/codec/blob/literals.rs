@@ -35,7 +35,7 @@ impl Bits<'_> {
         }
     }
 
-    fn to_byte(&mut self) {
+    fn fill_byte(&mut self) {
         if self.count > 0 {
             self.put(0, 8 - self.count);
         }
@@ -59,10 +59,10 @@ pub(super) fn deflate(bytes: &[u8], out: &mut Vec<u8>, last: bool) {
     if !last {
         // An empty stored block: it starts on a whole byte, and so does what follows.
         bits.put(0, 3);
-        bits.to_byte();
+        bits.fill_byte();
         bits.put(0xffff_0000, 32);
     }
-    bits.to_byte();
+    bits.fill_byte();
 }
 
 /// The length that [`deflate`] would give, but for the heads of blocks.
@@ -145,14 +145,9 @@ fn code_lengths<const N: usize>(frequencies: &[u32; N], longest: usize) -> [u8; 
         .map(|(symbol, n)| (*n, symbol))
         .collect();
     // A code of one symbol is not complete, and some readers refuse it.
-    for symbol in 0..N {
-        if leaves.len() >= 2 {
-            break;
-        }
-        if frequencies[symbol] == 0 {
-            leaves.push((0, symbol));
-        }
-    }
+    let unused = frequencies.iter().enumerate().filter(|(_, n)| **n == 0);
+    let missing = 2usize.saturating_sub(leaves.len());
+    leaves.extend(unused.take(missing).map(|(symbol, _)| (0, symbol)));
     leaves.sort_unstable();
 
     // Huffman's algorithm with two queues: leaves in order, and the sums, which come out in order.

@@ -14,7 +14,7 @@ use crate::error::{ToPyResult, from_pyerr, to_pyerr};
 use crate::progress::PyProgress;
 use crate::query::PyQuery;
 use crate::staged::PyStagedInsert;
-use crate::value::{Columns, row_from_py, row_to_dict, rows_from_py};
+use crate::value::{Columns, Converted, row_from_py, row_to_dict, rows_from_py};
 
 /// Adds the table class.
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -205,7 +205,11 @@ impl PyTable {
             ..InsertOptions::default()
         };
         let rows = rows_from_py(rows, &columns)?;
-        py.detach(|| self.0.insert(rows, &options)).or_raise()
+        py.detach(|| match rows {
+            Converted::Same(rows) => self.0.insert_rows(rows, &options),
+            Converted::Mixed(rows) => self.0.insert(rows, &options),
+        })
+        .or_raise()
     }
 
     fn insert_select(

@@ -125,15 +125,35 @@ fn insert(
         "subject" => ["species", "sex", "weight", "note"].map(Arc::from).to_vec(),
         _ => Vec::new(),
     };
+    let rows: Vec<Vec<Option<Value>>> = rows
+        .iter()
+        .map(|row| stored(backend, &columns, row))
+        .collect::<Result<_>>()?;
     backend.insert(&Insert {
         schema: "lab",
         table,
         columns: &columns,
         primary_key: &key,
         other_columns: &other,
-        rows,
+        rows: &rows,
         conflict,
     })
+}
+
+/// A row as the table layer hands it over: in stored form.
+fn stored(
+    backend: &dyn Backend,
+    columns: &[(Arc<str>, StorageType)],
+    row: &[Option<Value>],
+) -> Result<Vec<Option<Value>>> {
+    let values = row.iter().zip(columns);
+    values
+        .map(|(value, (_, storage))| match value {
+            Some(Value::Text(t)) if t.is_empty() => Ok(value.clone()),
+            Some(value) => backend.dialect().stored(storage, value).map(Some),
+            None => Ok(None),
+        })
+        .collect()
 }
 
 /// Subjects with these ids; the note makes each unique.
@@ -345,7 +365,7 @@ fn native_times_are_times() {
 }
 
 #[test]
-fn what_a_column_cannot_hold_is_a_data_error_that_names_attribute_and_row() {
+fn what_a_column_cannot_hold_has_no_stored_form() {
     let wrong: Vec<(&str, Value)> = vec![
         ("int8", 128.into()),
         ("int32", 2.5.into()),
@@ -362,42 +382,12 @@ fn what_a_column_cannot_hold_is_a_data_error_that_names_attribute_and_row() {
         ("json", Value::Json(Json::from_text("{"))),
     ];
     for (which, backend, _dir) in backends() {
-        for (n, (type_, value)) in wrong.iter().enumerate() {
-            let name = format!("t{n}");
-            let columns = vec![
-                column("k", "int8", Default::Required),
-                column("v", type_, Default::Null),
-            ];
-            create(&*backend, &table(&name, columns, &["k"]));
-            let rows = [
-                vec![Some(1.into()), None],
-                vec![Some(2.into()), Some(value.clone())],
-            ];
-            let error = insert(
-                &*backend,
-                &name,
-                &[("k", "int8"), ("v", type_)],
-                &["k"],
-                &rows,
-                Conflict::Error,
-            )
-            .unwrap_err();
-            let place = error.place();
-            assert_eq!(error.kind(), ErrorKind::Data, "{which}: {type_} {error}");
+        for (type_, value) in &wrong {
+            let error = backend.dialect().stored(&storage(type_), value);
             assert_eq!(
-                (
-                    place.table.as_deref(),
-                    place.attribute.as_deref(),
-                    place.row
-                ),
-                (Some(&*name), Some("v"), Some(1)),
+                error.unwrap_err().kind(),
+                ErrorKind::Data,
                 "{which}: {type_}"
-            );
-            assert_eq!(place.key.as_deref(), Some("k=2"), "{which}: {type_}");
-            assert_eq!(
-                count(&*backend, &name),
-                0,
-                "{which}: {type_}: nothing is half done"
             );
         }
     }

@@ -241,6 +241,7 @@ fn npy_metadata_start_as_the_reference_writes_them() {
             "dtype",
             "shape",
             "hash",
+            "xxh3",
             "size",
             "offset",
             "fortran_order"
@@ -250,6 +251,7 @@ fn npy_metadata_start_as_the_reference_writes_them() {
     assert_eq!(metadata["shape"], serde_json::json!([2, 3]));
     assert_eq!(metadata["size"], 128 + 24);
     assert_eq!(text(&metadata, "hash").len(), 26);
+    assert_eq!(text(&metadata, "xxh3").len(), 32);
     assert!(text(&metadata, "path").starts_with("_schema/s/t/id=1/o_"));
     assert!(text(&metadata, "path").ends_with(".npy"));
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use lodestore::schema::Heading;
+use lodestore::table::Rows;
 use lodestore::{Error, ErrorKind, Row, Value};
 use pyo3::exceptions::PyDeprecationWarning;
 use pyo3::intern;
@@ -42,11 +43,19 @@ impl Columns {
     }
 }
 
-/// The keys of the last dict seen, and a row with these names to copy.
+/// Converted rows.
+pub(crate) enum Converted {
+    /// All of one shape.
+    Same(Rows),
+    /// Of several shapes, or not from dicts.
+    Mixed(Vec<Row>),
+}
+
+/// The keys of the first dict of a batch, and what they stand for.
 struct Layout {
     keys: Vec<Py<PyAny>>,
+    names: Vec<Arc<str>>,
     modes: Vec<Mode>,
-    template: Row,
 }
 
 /// Converts rows: an iterable of mappings, `numpy.void` records or positional sequences.
@@ -54,7 +63,7 @@ struct Layout {
 /// # Errors
 /// `DataJointError` if `rows` is a single mapping or text, or a row is none of these or has the wrong length; what the
 /// iterable or a value's conversion raises.
-pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResult<Vec<Row>> {
+pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResult<Converted> {
     let py = rows.py();
     if rows.is_instance_of::<PyDict>() || rows.is_instance_of::<PyString>() {
         return Err(to_pyerr(
@@ -65,7 +74,8 @@ pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResu
             .hint("Use insert1 for a single row."),
         ));
     }
-    let mut converted = Vec::with_capacity(rows.len().unwrap_or(0));
+    let mut same: Vec<Vec<Value>> = Vec::with_capacity(rows.len().unwrap_or(0));
+    let mut mixed: Vec<Row> = Vec::new();
     let (mut layout, mut warned) = (None, false);
     let iterator = rows.try_iter().map_err(|_| {
         raise(format!(
@@ -77,13 +87,69 @@ pub(crate) fn rows_from_py(rows: &Bound<'_, PyAny>, columns: &Columns) -> PyResu
     })?;
     for (index, row) in iterator.enumerate() {
         let row = row?;
-        let one = match row.cast_exact::<PyDict>() {
-            Ok(dict) => dict_row(dict, columns, &mut layout),
-            Err(_) => row_from_py(&row, columns, &mut warned),
-        };
-        converted.push(one.map_err(|e| noted(py, e, index))?);
+        let noted = |e| noted(py, e, index);
+        if mixed.is_empty()
+            && let Ok(dict) = row.cast_exact::<PyDict>()
+        {
+            if index == 0 {
+                layout = Some(Layout::of(dict, columns).map_err(noted)?);
+            }
+            if let Some(layout) = &layout
+                && let Some(values) = layout.values(dict).map_err(noted)?
+            {
+                same.push(values);
+                continue;
+            }
+        }
+        // The first row of another shape: all become maps, which the engine brings together or refuses.
+        if let Some(layout) = layout.take() {
+            mixed.extend(std::mem::take(&mut same).into_iter().map(|v| layout.row(v)));
+        }
+        mixed.push(row_from_py(&row, columns, &mut warned).map_err(noted)?);
     }
-    Ok(converted)
+    Ok(match layout {
+        Some(layout) => Converted::Same(Rows {
+            names: layout.names,
+            values: same,
+        }),
+        None => Converted::Mixed(mixed),
+    })
+}
+
+impl Layout {
+    fn of(dict: &Bound<'_, PyDict>, columns: &Columns) -> PyResult<Layout> {
+        let mut layout = Layout {
+            keys: Vec::with_capacity(dict.len()),
+            names: Vec::with_capacity(dict.len()),
+            modes: Vec::with_capacity(dict.len()),
+        };
+        for key in dict.keys() {
+            let (name, mode) = columns.find(key_text(&key)?.to_str()?);
+            layout.keys.push(key.unbind());
+            layout.names.push(name);
+            layout.modes.push(mode);
+        }
+        Ok(layout)
+    }
+
+    /// The values, if the dict has exactly these keys in the same order. They are nearly always the same objects, too.
+    fn values(&self, dict: &Bound<'_, PyDict>) -> PyResult<Option<Vec<Value>>> {
+        if dict.len() != self.keys.len() {
+            return Ok(None);
+        }
+        let mut values = Vec::with_capacity(self.keys.len());
+        for ((key, value), (known, mode)) in dict.iter().zip(self.keys.iter().zip(&self.modes)) {
+            if key.as_ptr() != known.as_ptr() && !key.eq(known)? {
+                return Ok(None);
+            }
+            values.push(from_py(&value, *mode)?);
+        }
+        Ok(Some(values))
+    }
+
+    fn row(&self, values: Vec<Value>) -> Row {
+        self.names.iter().cloned().zip(values).collect()
+    }
 }
 
 /// Converts one row. The first positional one of a batch warns; `warned` remembers.
@@ -96,7 +162,7 @@ pub(crate) fn row_from_py(
     static WARN: Lazy = Lazy::new("lodestore.utils", "warn_caller");
     let py = row.py();
     if let Ok(dict) = row.cast_exact::<PyDict>() {
-        return dict_row(dict, columns, &mut None);
+        return pairs(dict.iter().map(Ok), columns);
     }
     if let Ok(mapping) = row.cast::<PyMapping>() {
         return pairs(
@@ -188,56 +254,6 @@ fn key_text<'a, 'py>(key: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PySt
             ),
         ))
     })
-}
-
-fn dict_row(
-    dict: &Bound<'_, PyDict>,
-    columns: &Columns,
-    layout: &mut Option<Layout>,
-) -> PyResult<Row> {
-    if let Some(known) = layout.as_ref()
-        && known.keys.len() == dict.len()
-        && let Some(row) = same_layout(dict, known)?
-    {
-        return Ok(row);
-    }
-    let mut template = Row::new();
-    let mut values = Vec::with_capacity(dict.len());
-    let mut keys = Vec::with_capacity(dict.len());
-    let mut modes = Vec::with_capacity(dict.len());
-    for (key, value) in dict {
-        let (name, mode) = columns.find(key_text(&key)?.to_str()?);
-        values.push(from_py(&value, mode)?);
-        template.0.insert(name, Value::Null);
-        keys.push(key.unbind());
-        modes.push(mode);
-    }
-    let mut row = template.clone();
-    for (slot, value) in row.0.values_mut().zip(values) {
-        *slot = value;
-    }
-    *layout = Some(Layout {
-        keys,
-        modes,
-        template,
-    });
-    Ok(row)
-}
-
-/// The row, if the dict has exactly the key objects of the layout in the same order.
-fn same_layout(dict: &Bound<'_, PyDict>, layout: &Layout) -> PyResult<Option<Row>> {
-    let mut row = layout.template.clone();
-    let mut slots = row.0.values_mut();
-    for (i, (key, value)) in dict.iter().enumerate() {
-        let (Some(slot), Some(known)) = (slots.next(), layout.keys.get(i)) else {
-            return Ok(None);
-        };
-        if key.as_ptr() != known.as_ptr() {
-            return Ok(None);
-        }
-        *slot = from_py(&value, layout.modes[i])?;
-    }
-    Ok(Some(row))
 }
 
 /// Says which row of a batch an exception is about, where Python has a place for it.

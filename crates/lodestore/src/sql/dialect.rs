@@ -94,6 +94,8 @@ pub trait Dialect: Send + Sync {
     /// and temporal text, float32 rounding, UUID bytes, 0/1. NULL stays NULL. Errors are of kind
     /// [`crate::ErrorKind::Data`] and say what was expected; the caller adds attribute and row.
     fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value>;
+    /// As [`stored`](Dialect::stored), without a copy of what is in that form already.
+    fn into_stored(&self, storage: &StorageType, value: Value) -> Result<Value>;
     /// The statements that declare a table: types, table, indexes, comments. Executed in one transaction.
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>>;
     /// True if an operand of a set operation may be parenthesised.

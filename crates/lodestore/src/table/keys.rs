@@ -105,7 +105,7 @@ pub(super) fn present_keys(
 /// A fetched value back in stored form, to be compared or bound.
 pub(super) fn restore(lode: &Lode, storage: Option<&StorageType>, value: Value) -> Result<Value> {
     match storage {
-        Some(storage) if !value.is_null() => lode.dialect().stored(storage, &value),
+        Some(storage) if !value.is_null() => lode.dialect().into_stored(storage, value),
         _ => Ok(value),
     }
 }

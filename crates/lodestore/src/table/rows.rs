@@ -154,7 +154,7 @@ pub(super) fn check_value(
             attribute.name
         )));
     };
-    let stored = dialect.stored(storage, &value)?;
+    let stored = dialect.into_stored(storage, value)?;
     if stored.is_null() && !attribute.nullable {
         // NaN where the database keeps no NaN (spec: README "Decisions").
         return Err(Error::new(

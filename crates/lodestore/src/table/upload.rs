@@ -543,7 +543,7 @@ impl Shared<'_> {
 
     fn stored(&self, column: &CodecColumn, value: Option<Value>) -> Result<Option<Value>> {
         match (value.filter(|v| !v.is_null()), &column.attribute.storage) {
-            (Some(value), Some(storage)) => self.dialect.stored(storage, &value).map(Some),
+            (Some(value), Some(storage)) => self.dialect.into_stored(storage, value).map(Some),
             (value, _) => Ok(value),
         }
     }

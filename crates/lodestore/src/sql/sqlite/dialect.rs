@@ -57,6 +57,14 @@ impl Dialect for SqliteDialect {
         bind::stored(storage, value).map(Cow::into_owned)
     }
 
+    fn into_stored(&self, storage: &StorageType, value: Value) -> Result<Value> {
+        let changed = match bind::stored(storage, &value)? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(changed) => Some(changed),
+        };
+        Ok(changed.unwrap_or(value))
+    }
+
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>> {
         ddl::create_table(self, table)
     }

@@ -47,9 +47,8 @@ pub(super) fn insert(connection: &Connection, insert: &Insert<'_>) -> Result<u64
                 continue;
             };
             let at = |e: Error| place(e.attribute(&**name).key(key_text(insert, values)), row);
-            let stored = bind::stored(storage, value).map_err(at)?;
             position += 1;
-            let parameter = bind::parameter(&stored).map_err(at)?;
+            let parameter = bind::parameter(value).map_err(at)?;
             prepared
                 .raw_bind_parameter(position, parameter)
                 .map_err(|e| at(errors::map(e, "")))?;
@@ -223,8 +222,8 @@ fn absent_parent(
                 .iter()
                 .zip(values)
                 .find(|((name, _), _)| **name == **child);
-            if let Some(((_, storage), Some(value))) = found {
-                operands.push(bind::stored(storage, value).ok()?);
+            if let Some((_, Some(value))) = found {
+                operands.push(value);
             }
         }
         if operands.len() != columns.len() || operands.iter().any(|v| v.is_null()) {

@@ -95,6 +95,7 @@ pub trait Dialect: Send + Sync {
     /// [`crate::ErrorKind::Data`] and say what was expected; the caller adds attribute and row.
     fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value>;
     /// As [`stored`](Dialect::stored), without a copy of what is in that form already.
+    #[allow(clippy::wrong_self_convention)] // it is the value that becomes another
     fn into_stored(&self, storage: &StorageType, value: Value) -> Result<Value>;
     /// The statements that declare a table: types, table, indexes, comments. Executed in one transaction.
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>>;

@@ -331,9 +331,9 @@ fn lode_settings_live_in_a_block_and_unknown_ones_warn() {
         r#"{"lode": {"gc": {"grace": 60}, "fsnc": true, "stores": {"a": {"blob_deflate": "zlib6"}}}}"#,
     )
     .unwrap();
-    let (config, warnings) = load(dir.path(), &[("LODE_GC_RETENTION", "10")]);
+    let (config, warnings) = load(dir.path(), &[("LODE_BUSY_TIMEOUT", "10")]);
     assert_eq!(config.get_f64("lode.gc.grace"), Some(60.0));
-    assert_eq!(config.get_f64("lode.gc.retention"), Some(10.0));
+    assert_eq!(config.get_f64("lode.busy_timeout"), Some(10.0));
     assert_eq!(
         config.get_str("lode.stores.a.blob_deflate").as_deref(),
         Some("zlib6")

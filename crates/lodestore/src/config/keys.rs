@@ -252,12 +252,6 @@ pub(super) const KEYS: &[Key] = &[
         Some(("LODE_OBJECTS_ON_DELETE", Guarded)),
     ),
     key(
-        "lode.nan",
-        Kind::Choice(&["keep", "null"]),
-        "\"keep\"",
-        Some(("LODE_NAN", Guarded)),
-    ),
-    key(
         "lode.busy_timeout",
         Kind::Float,
         "30",
@@ -276,28 +270,10 @@ pub(super) const KEYS: &[Key] = &[
         Some(("LODE_BYTES_IN_FLIGHT", Guarded)),
     ),
     key(
-        "lode.strict_restrictions",
-        Kind::Bool,
-        "false",
-        Some(("LODE_STRICT_RESTRICTIONS", Guarded)),
-    ),
-    key(
         "lode.gc.grace",
         Kind::Float,
         "0",
         Some(("LODE_GC_GRACE", Guarded)),
-    ),
-    key(
-        "lode.gc.retention",
-        Kind::Float,
-        "604800",
-        Some(("LODE_GC_RETENTION", Guarded)),
-    ),
-    key(
-        "lode.gc.freshen",
-        Kind::Float,
-        "21600",
-        Some(("LODE_GC_FRESHEN", Guarded)),
     ),
 ];
 

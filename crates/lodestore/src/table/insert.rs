@@ -180,7 +180,6 @@ struct InsertPlan<'a> {
     uploader: Uploader<'a>,
     /// Present rows may be replaced that refer to objects.
     drops_objects: bool,
-    bytes_in_memory: u64,
 }
 
 impl<'a> InsertPlan<'a> {
@@ -246,7 +245,6 @@ impl<'a> InsertPlan<'a> {
             conflict,
             uploader,
             drops_objects,
-            bytes_in_memory: options.bytes_in_flight,
         })
     }
 
@@ -306,7 +304,7 @@ impl<'a> InsertPlan<'a> {
             let mut bytes = 0;
             let fits = rows.iter().take_while(|row| {
                 bytes += self.uploader.in_row_bytes(row);
-                bytes <= self.bytes_in_memory
+                bytes <= self.uploader.bytes_in_flight
             });
             fits.count().max(1).min(rows.len())
         };

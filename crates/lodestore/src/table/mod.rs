@@ -30,7 +30,7 @@ use std::ops::{BitAnd, Deref, Mul, Sub};
 pub use declare::Schema;
 pub use fetch::Batches;
 pub use options::{
-    Confirm, DEFAULT_BYTES_IN_FLIGHT, DeleteOptions, DeleteReport, DropOptions, FetchOptions,
+    Confirm, DeleteOptions, DeleteReport, DropOptions, FetchOptions,
     InsertOptions, PartIntegrity, Validation, ValidationIssue,
 };
 pub use permit::InsertPermit;

@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use crate::definition::TableName;
 use crate::progress::{Progress, Silent};
 
-/// Bytes that one insert may have between encoding and the store at any time, unless a single row is larger.
-pub const DEFAULT_BYTES_IN_FLIGHT: u64 = 512 << 20;
-
 /// How to insert (spec: manipulation §1).
 #[derive(Clone, Copy)]
 pub struct InsertOptions<'a> {
@@ -23,8 +20,9 @@ pub struct InsertOptions<'a> {
     pub chunk_size: Option<usize>,
     /// With `chunk_size`: still all rows or none.
     pub atomic: bool,
-    /// Bound on bytes between encoding and the store.
-    pub bytes_in_flight: u64,
+    /// Bytes that may be between encoding and the store at any time, unless a single row is larger. None: the setting
+    /// `lode.bytes_in_flight`.
+    pub bytes_in_flight: Option<u64>,
     /// Listener; also asked whether to stop.
     pub progress: &'a dyn Progress,
 }
@@ -38,7 +36,7 @@ impl Default for InsertOptions<'_> {
             allow_direct_insert: false,
             chunk_size: None,
             atomic: false,
-            bytes_in_flight: DEFAULT_BYTES_IN_FLIGHT,
+            bytes_in_flight: None,
             progress: &Silent,
         }
     }

@@ -6,7 +6,7 @@ use super::dropped;
 use super::references::known_object_columns;
 use super::rows::{Rows, check, is_required, key_image, key_text};
 use super::upload::{Objects, Uploader};
-use super::{DEFAULT_BYTES_IN_FLIGHT, Table, Validation, ValidationIssue};
+use super::{Table, Validation, ValidationIssue};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::progress::Silent;
 use crate::schema::Attribute;
@@ -102,7 +102,7 @@ impl Table {
             self.name(),
             &heading,
             &columns,
-            DEFAULT_BYTES_IN_FLIGHT,
+            None,
             &Silent,
         )?;
         let mut objects = Objects::default();

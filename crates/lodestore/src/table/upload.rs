@@ -125,7 +125,7 @@ impl<'a> Uploader<'a> {
         table: &'a TableName,
         heading: &'a Heading,
         columns: &[usize],
-        bytes_in_flight: u64,
+        bytes_in_flight: Option<u64>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let mut codecs = Vec::new();
@@ -152,7 +152,7 @@ impl<'a> Uploader<'a> {
             table,
             heading,
             columns: codecs,
-            bytes_in_flight,
+            bytes_in_flight: bytes_in_flight.unwrap_or_else(|| configured_bytes(lode)),
             progress,
         })
     }
@@ -570,6 +570,13 @@ impl Shared<'_> {
             },
         )
     }
+}
+
+fn configured_bytes(lode: &Lode) -> u64 {
+    let configured = lode.config().get_i64("lode.bytes_in_flight");
+    configured
+        .and_then(|n| u64::try_from(n).ok())
+        .unwrap_or(u64::MAX)
 }
 
 /// A bound on bytes under way. One job larger than the bound passes alone.

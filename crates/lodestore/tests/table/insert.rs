@@ -448,7 +448,7 @@ fn a_tight_memory_bound_only_slows_an_insert() {
         "id : int32\n---\nx : <blob>\ny : <blob@>",
     );
     let options = InsertOptions {
-        bytes_in_flight: 10_000,
+        bytes_in_flight: Some(10_000),
         ..InsertOptions::default()
     };
     let many = rows(

@@ -71,11 +71,16 @@ format: $(TEST_VENV)/bin/python ## format all sources
 	$(TEST_VENV)/bin/ruff check --fix python examples benches scripts
 	$(TEST_VENV)/bin/ruff format python examples benches scripts
 
-bench: $(VENV)/.installed $(BENCH_VENV)/.installed ## the same workloads on Lodestore and on the reference, with ratios
+bench: $(VENV)/.bench $(BENCH_VENV)/.installed ## the same workloads on Lodestore and on the reference, with ratios
 	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python
 
-bench-quick: $(VENV)/.installed $(BENCH_VENV)/.installed ## a shorter bench, to see that it runs
+bench-quick: $(VENV)/.bench $(BENCH_VENV)/.installed ## a shorter bench, to see that it runs
 	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python --quick
+
+# Lodestore's side: what users would have, and the frames that the bench fetches into.
+$(VENV)/.bench: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) "polars>=1" "pyarrow>=16"
+	@touch $@
 
 # The reference is a benchmark peer and an oracle, in development only; it lives in an environment of its own.
 $(BENCH_VENV)/.installed:

@@ -34,6 +34,9 @@ pub(crate) struct ObjectColumn {
     /// The codecs, if they are known here.
     chain: Option<Chain>,
     json: bool,
+    /// Metadata of a built-in codec that name no object are an error, for nobody can tell what they meant. Such rows can
+    /// be deleted all the same.
+    strict: bool,
 }
 
 /// The columns of a table, hidden ones included, whose values may refer to objects.
@@ -42,7 +45,10 @@ pub(crate) struct ObjectColumn {
 pub(crate) fn object_columns(heading: &Heading) -> Result<Vec<ObjectColumn>> {
     let mut columns = Vec::new();
     for column in columns_of(heading) {
-        columns.push(column?);
+        columns.push(ObjectColumn {
+            strict: true,
+            ..column?
+        });
     }
     Ok(columns)
 }
@@ -98,6 +104,7 @@ fn columns_of(heading: &Heading) -> Vec<Result<ObjectColumn>> {
             section,
             chain,
             json,
+            strict: false,
         }));
     }
     columns
@@ -124,9 +131,17 @@ impl ObjectColumn {
             }
             _ => {}
         }
-        if let Some(chain) = &self.chain
-            && !is_builtin(chain)
-        {
+        let Some(chain) = &self.chain else {
+            return Ok(paths);
+        };
+        if is_builtin(chain) {
+            if self.strict && paths.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::CorruptObject,
+                    "object metadata name no `path`",
+                ));
+            }
+        } else {
             for reference in chain.referenced_paths(stored)? {
                 if !paths.contains(&reference) {
                     paths.push(reference);

@@ -23,7 +23,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from . import _lodestore
-from .errors import DataJointError
+from .errors import DataJointError, ValueTypeError
 from .settings import global_config
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class Codec(ABC):
             return
         if not isinstance(cls.name, str) or not cls.name:
             raise DataJointError(f"the `name` of codec class {cls.__name__} must be a non-empty text, not {cls.name!r}")
+        # `abc` knows the abstract methods of a class only after this.
+        missing = [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
+        if missing:
+            raise ValueTypeError(f"codec class {cls.__name__} does not define {', '.join(missing)}")
         known = _instances.get(cls.name)
         if known is not None and _is_redefinition(type(known), cls):
             unregister_codec(cls.name)

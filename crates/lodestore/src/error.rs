@@ -251,7 +251,7 @@ impl fmt::Display for Error {
         let mut parts = Vec::new();
         let mut add = |label: &str, value: Option<&str>| {
             // What the message already says is not said twice.
-            if let Some(value) = value.filter(|v| !v.is_empty() && !message.contains(*v)) {
+            if let Some(value) = value.filter(|v| !v.is_empty() && !says(message, v)) {
                 parts.push(format!("{label} {value}"));
             }
         };
@@ -272,6 +272,15 @@ impl fmt::Display for Error {
         }
         Ok(())
     }
+}
+
+/// True if a text holds a word or phrase, not merely as a part of longer words.
+fn says(text: &str, phrase: &str) -> bool {
+    let in_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(phrase).any(|(at, _)| {
+        !in_word(text[..at].chars().next_back())
+            && !in_word(text[at + phrase.len()..].chars().next())
+    })
 }
 
 impl StdError for Error {

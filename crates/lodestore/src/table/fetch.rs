@@ -63,7 +63,7 @@ impl Query {
             .lode
             .backend()
             .query(&fetch.plan.statement, &fetch.plan.columns)?;
-        fetch.decoder.decode(fetch.trim(batch)?, options)
+        fetch.finish(batch, options)
     }
 
     /// The rows in batches of at most `rows`, from one cursor, in bounded memory. Fewer where decoding is heavy. Other
@@ -135,7 +135,7 @@ impl Query {
             order_by: None,
         })?;
         let plan_options = PlanOptions {
-            columns: fetch.columns.clone(),
+            columns: fetch.planned.clone(),
         };
         fetch.plan = limited.plan(&plan_options)?;
         let batch = fetch
@@ -156,7 +156,7 @@ impl Query {
                 None => error,
             });
         }
-        let batch = fetch.decoder.decode(fetch.trim(batch)?, options)?;
+        let batch = fetch.finish(batch, options)?;
         Ok(batch.row(0))
     }
 }
@@ -165,7 +165,10 @@ impl Query {
 struct Fetch {
     lode: Lode,
     plan: Plan,
+    /// What was asked for; none means everything.
     columns: Option<Vec<Arc<str>>>,
+    /// That, and the key where codecs are to be decoded, so that errors can name the row.
+    planned: Option<Vec<Arc<str>>>,
     decoder: Decoder,
 }
 
@@ -204,8 +207,19 @@ impl Fetch {
             })?;
             &shaped
         };
+        let mut planned = columns.clone();
+        if options.decode
+            && let Some(names) = &mut planned
+            && names
+                .iter()
+                .any(|n| heading.get(n).is_some_and(|a| a.chain.is_some()))
+        {
+            let key = heading.primary_key().filter(|n| !names.contains(n));
+            let key: Vec<Arc<str>> = key.cloned().collect();
+            names.extend(key);
+        }
         let plan = query.plan(&PlanOptions {
-            columns: columns.clone(),
+            columns: planned.clone(),
         })?;
         let mut codecs = Vec::new();
         if options.decode {
@@ -241,6 +255,7 @@ impl Fetch {
             lode,
             plan,
             columns,
+            planned,
             decoder: Decoder {
                 codecs,
                 stores,
@@ -252,9 +267,13 @@ impl Fetch {
         })
     }
 
-    /// Drops the column that only carries the rows of a query without attributes.
-    fn trim(&self, mut batch: Batch) -> Result<Batch> {
-        let wanted = self.plan.attributes.len();
+    /// Decodes a batch, and drops the columns that nobody asked for.
+    fn finish(&self, batch: Batch, options: &FetchOptions<'_>) -> Result<Batch> {
+        let mut batch = self.decoder.decode(batch, options)?;
+        let wanted = match &self.columns {
+            Some(columns) => columns.len(),
+            None => self.plan.attributes.len(),
+        };
         if batch.columns.len() > wanted {
             batch.columns.truncate(wanted);
             batch.names = batch.names[..wanted].into();
@@ -421,10 +440,8 @@ impl Iterator for Batches {
         if self.done {
             return None;
         }
-        let batch = self.stream.next()?.and_then(|batch| {
-            let batch = self.fetch.trim(batch)?;
-            self.fetch.decoder.decode(batch, &FetchOptions::default())
-        });
+        let batch = self.stream.next()?;
+        let batch = batch.and_then(|b| self.fetch.finish(b, &FetchOptions::default()));
         // After an error nothing follows: the cursor's state is not known.
         self.done = batch.is_err();
         Some(batch)

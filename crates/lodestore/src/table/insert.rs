@@ -7,7 +7,7 @@ use super::dropped;
 use super::keys::present_keys;
 use super::permit::InsertPermit;
 use super::references;
-use super::rows::{Rows, check, key_image, key_text};
+use super::rows::{Checked, Rows, check, key_image, key_text};
 use super::upload::{Objects, Uploader};
 use super::{InsertOptions, Table};
 use crate::definition::{StorageType, TableName, Tier};
@@ -65,8 +65,12 @@ impl Table {
             options.ignore_extra_fields,
             &mut Err,
         )?;
-        let plan = InsertPlan::new(lode, self.name(), &heading, checked.columns, options)?;
-        let mut values = checked.values;
+        let Checked {
+            columns,
+            mut values,
+            keys,
+        } = checked;
+        let plan = InsertPlan::new(lode, self.name(), &heading, columns, keys, options)?;
         let chunk = match options.chunk_size {
             Some(0) => {
                 return Err(Error::new(
@@ -188,6 +192,7 @@ impl<'a> InsertPlan<'a> {
         table: &'a TableName,
         heading: &'a Heading,
         columns: Vec<usize>,
+        keys: Vec<Row>,
         options: &InsertOptions<'a>,
     ) -> Result<Self> {
         let uploader = Uploader::new(
@@ -195,6 +200,7 @@ impl<'a> InsertPlan<'a> {
             table,
             heading,
             &columns,
+            keys,
             options.bytes_in_flight,
             options.progress,
         )?;

@@ -119,6 +119,8 @@ pub(super) struct Checked {
     pub(super) columns: Vec<usize>,
     /// Values in the order of `columns`; none = the declared default.
     pub(super) values: Vec<Vec<Option<Value>>>,
+    /// The key of each row as the caller gave it, in key order, for codecs that want to know it. Empty if none does.
+    pub(super) keys: Vec<Row>,
 }
 
 /// Checks one value; its error still lacks attribute and row.
@@ -230,6 +232,11 @@ pub(super) fn check(
         .iter()
         .map(|(at, _)| &heading.attributes[*at])
         .collect();
+    let wants_keys = attributes.iter().any(|a| {
+        let chain = a.chain.as_ref().and_then(|c| c.as_ref().as_ref().ok());
+        chain.is_some_and(|c| c.is_store() || c.codecs.iter().any(|c| c.wants_foreign()))
+    });
+    let mut keys = Vec::new();
     let mut values = Vec::with_capacity(rows.values.len());
     for (index, mut row) in rows.values.into_iter().enumerate() {
         if row.len() != rows.names.len() {
@@ -246,6 +253,15 @@ pub(super) fn check(
                 .iter()
                 .map(|(_, source)| std::mem::take(&mut row[*source]))
                 .collect();
+        }
+        if wants_keys {
+            let given = attributes.iter().zip(&row);
+            keys.push(
+                given
+                    .filter(|(a, v)| a.in_key && !v.is_null())
+                    .map(|(a, v)| (Arc::clone(&a.name), v.clone()))
+                    .collect(),
+            );
         }
         let mut out = Vec::with_capacity(row.len());
         let mut failed = None;
@@ -269,6 +285,7 @@ pub(super) fn check(
     Ok(Checked {
         columns: columns.into_iter().map(|(at, _)| at).collect(),
         values,
+        keys,
     })
 }
 

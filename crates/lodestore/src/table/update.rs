@@ -102,6 +102,7 @@ impl Table {
             self.name(),
             &heading,
             &columns,
+            checked.keys,
             None,
             &Silent,
         )?;

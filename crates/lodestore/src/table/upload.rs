@@ -114,6 +114,8 @@ pub(super) struct Uploader<'a> {
     pub(super) table: &'a TableName,
     pub(super) heading: &'a Heading,
     pub(super) columns: Vec<CodecColumn>,
+    /// See [`Checked::keys`](super::rows::Checked).
+    pub(super) keys: Vec<Row>,
     pub(super) bytes_in_flight: u64,
     pub(super) progress: &'a dyn Progress,
 }
@@ -125,6 +127,7 @@ impl<'a> Uploader<'a> {
         table: &'a TableName,
         heading: &'a Heading,
         columns: &[usize],
+        keys: Vec<Row>,
         bytes_in_flight: Option<u64>,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
@@ -152,6 +155,7 @@ impl<'a> Uploader<'a> {
             table,
             heading,
             columns: codecs,
+            keys,
             bytes_in_flight: bytes_in_flight.unwrap_or_else(|| configured_bytes(lode)),
             progress,
         })
@@ -356,12 +360,7 @@ impl<'a> Uploader<'a> {
         row: &mut [Option<Value>],
         attributes: &[&Attribute],
     ) -> Result<Job> {
-        let key: Row = attributes
-            .iter()
-            .zip(row.iter())
-            .filter(|(a, _)| a.in_key)
-            .filter_map(|(a, v)| v.as_ref().map(|v| (Arc::clone(&a.name), v.clone())))
-            .collect();
+        let key = self.keys.get(number).cloned().unwrap_or_default();
         let text = key_text(attributes, row);
         let mut job = Job {
             index,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from hypothesis.stateful import (
 )
 
 import lodestore as dj
+from lodestore.errors import MissingExternalFile
 
 COUNTS = ("referenced", "stored", "orphaned", "orphaned_bytes")
 KEYS = {
@@ -393,6 +397,61 @@ def test_not_inside_a_transaction(everything, schema, stores):
         dj.gc.collect(schema, dry_run=False)
     assert len(everything) == 2 and files(stores / "one") == before
     check(everything)
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_transaction_of_another_connection(Item, schema, stores, commit):
+    """Objects of rows that are not committed yet: the collection waits, and looks again."""
+    writer = dj.Connection()
+    table = dj.Schema("lab", connection=writer).get_table("item")
+    with ThreadPoolExecutor() as pool:
+        with contextlib.suppress(RuntimeError), writer.transaction:
+            table.insert1({"id": 1, "b": "in flight", "a": np.arange(3)})
+            waiting = pool.submit(dj.gc.collect, schema, dry_run=False)
+            time.sleep(0.3)
+            assert not waiting.done() and len(files(stores / "one")) == 2
+            if not commit:
+                raise RuntimeError
+        stats = waiting.result(timeout=20)
+    writer.close()
+    assert stats["deleted"] == (0 if commit else 2)
+    assert len(Item) == commit
+    check(Item)
+
+
+def test_writers_and_a_collector_at_once(Item, schema, stores):
+    """Rows come and go in one thread while another collects: no committed row loses anything."""
+    stop = threading.Event()
+    collector = dj.Connection()
+    other = dj.Schema("lab", connection=collector)
+
+    def collect():
+        deleted = 0
+        while not stop.is_set():
+            deleted += dj.gc.collect(other, dry_run=False)["deleted"]
+        return deleted
+
+    lost = 0
+    with ThreadPoolExecutor() as pool:
+        collecting = pool.submit(collect)
+        try:
+            for i in range(60):
+                try:
+                    Item.insert1({"id": i, "b": f"shared {i % 3}", "a": np.arange(i)})
+                except MissingExternalFile:
+                    lost += 1  # refused, because its object was taken for garbage before the row was in
+                if i % 4 == 3:
+                    (Item & f"id = {i - 2}").delete()
+        finally:
+            stop.set()
+        deleted = collecting.result(timeout=60)
+    collector.close()
+    assert deleted > 0 and lost < 60
+    for row in Item.to_dicts():
+        assert row["b"] == f"shared {row['id'] % 3}" and len(row["a"].load()) == row["id"]
+    dj.gc.collect(schema, dry_run=False)
+    assert dj.gc.scan(schema)["orphaned"] == 0
+    check(Item)
 
 
 def test_metadata_that_cannot_be_read_stop_it(everything, schema, stores):

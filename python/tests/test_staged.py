@@ -289,9 +289,29 @@ def test_an_object_that_vanishes_before_the_row(Session):
         staged.rec.update(subject="a", session=1, n_frames=0)
         with staged.open("frames") as f:
             f.write(b"data")
-        (path,) = stored()
+        (path,) = (path for path in stored() if not path.endswith(".staged"))
         dj.hash_registry.delete_path(path, "main")
     assert len(Session) == 0
+
+
+def test_a_collection_in_the_middle(Session):
+    """Nothing protects a staged object from a collection yet; the row is then refused, not committed with half of it."""
+    schema = dj.Schema("lab")
+    with pytest.raises(dj.DataJointError, match="removed") as caught, Session.staged_insert1 as staged:
+        staged.rec.update(subject="a", session=1, n_frames=0)
+        folder = staged.store("frames", ".zarr")
+        folder["c/0"] = b"first"
+        assert dj.gc.collect(schema, dry_run=False)["deleted"] == 2
+        folder["c/1"] = b"second"
+    assert "grace" in str(caught.value)
+    assert len(Session) == 0 and stored() == {}
+    with Session.staged_insert1 as staged:
+        staged.rec.update(subject="a", session=1, n_frames=0)
+        staged.store("frames")["c/0"] = b"first"
+        if dj.config.get_store_spec()["protocol"] == "file":
+            assert dj.gc.collect(schema, dry_run=False, grace=3600)["deleted"] == 0
+    assert dj.gc.collect(schema, dry_run=False)["deleted"] == 0, "the mark is gone with the commit"
+    assert Session.fetch1("frames").verify()
 
 
 @pytest.mark.parametrize(

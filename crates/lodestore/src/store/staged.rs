@@ -13,7 +13,8 @@ use crate::value::Row;
 /// One object of a staged insert: a fresh path, written directly as one file or as a folder.
 ///
 /// `finish` makes it durable and returns the column's metadata; `abort` removes it. The path carries a random token, so
-/// everything at and below it is this object's own.
+/// everything at and below it is this object's own. No row names it yet, so a collector may take what was written so far
+/// for garbage; an empty file beside it, which goes with the rest, tells ([`StagedObject::is_intact`]).
 #[derive(Debug)]
 pub struct StagedObject {
     store: Arc<dyn Store>,
@@ -22,7 +23,7 @@ pub struct StagedObject {
 }
 
 impl StagedObject {
-    /// Chooses the path. `ext` as the user gave it; empty means none.
+    /// Chooses the path and marks it. `ext` as the user gave it; empty means none.
     pub fn new(
         store: Arc<dyn Store>,
         schema: &str,
@@ -32,6 +33,7 @@ impl StagedObject {
         ext: &str,
     ) -> Result<Self> {
         let path = store.schema_path(schema, table, key, attribute, ext)?;
+        store.put_bytes(&marker(&path), b"")?;
         Ok(StagedObject {
             store,
             path,
@@ -163,8 +165,21 @@ impl StagedObject {
         ))
     }
 
+    /// False if a collector removed what was written, or some of it: it removes the mark first. To be asked under the
+    /// database's write lock, which collectors hold.
+    pub fn is_intact(&self) -> Result<bool> {
+        Ok(self.store.head(&marker(&self.path))?.is_some()
+            && self.store.head(&self.path)?.is_some())
+    }
+
+    /// Removes the mark, once a committed row names the object.
+    pub fn release(&self) -> Result<()> {
+        self.store.delete(&marker(&self.path)).map(|_| ())
+    }
+
     /// Removes what was written, with the manifest. Nothing else can be at or below the path.
     pub fn abort(&self) -> Result<()> {
+        self.release()?;
         self.store.delete(&manifest_path(&self.path))?;
         self.store.delete_prefix(&self.path)?;
         self.store.delete(&self.path)?;
@@ -177,6 +192,11 @@ impl StagedObject {
         path.check_names()?;
         Ok(path.as_str().to_owned())
     }
+}
+
+/// Sorts before everything below the path, so a collector, which goes by path, removes it first.
+fn marker(path: &str) -> String {
+    format!("{path}.staged")
 }
 
 /// Hashes an object piece by piece.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{InsertOptions, Table};
-use crate::codec::Stores;
 use crate::definition::Type;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::progress::Silent;
@@ -138,19 +137,23 @@ impl StagedInsert {
             };
             self.table.insert([row], &options)?;
             for object in &staged {
-                if Stores::get(&**lode.stores(), Some(object.store().name()))?
-                    .head(object.path())?
-                    .is_none()
-                {
+                if !object.is_intact()? {
                     return Err(Error::new(
                         ErrorKind::MissingObject,
-                        "a staged object vanished before its row was committed",
+                        "a staged object was removed, in part at least, before its row was committed",
                     )
-                    .path(object.path()));
+                    .path(object.path())
+                    .hint("Was garbage collected meanwhile? Collect with a `grace` longer than staged inserts take."));
                 }
             }
             Ok(())
         });
+        if result.is_ok() {
+            for object in &staged {
+                // What cannot be removed now is an orphan for the collector.
+                let _ = object.release();
+            }
+        }
         // After a lost connection nobody knows whether the row is in: then the objects stay (spec: stores H13).
         self.done = match &result {
             Ok(()) => true,

@@ -43,6 +43,8 @@ def build_hash_path(
             folds.append(content_hash[at : at + length])
             at += length
         prefix = "_hash"
+        if store_name is not None:
+            prefix = get_store_backend(store_name, config).spec["hash_prefix"].strip("/")
         return "/".join([prefix, schema_name, *folds, content_hash])
     return get_store_backend(store_name, config)._store.hash_path(schema_name, content_hash)
 

@@ -416,6 +416,7 @@ def test_objects_of_any_class(schema):
 def test_primary_keys_and_restrictions(schema):
     class Hex(dj.Codec):
         name = "hex"
+        restrictable = True
 
         def get_dtype(self, is_store):
             return "varchar(20)"
@@ -426,17 +427,25 @@ def test_primary_keys_and_restrictions(schema):
         def decode(self, stored, *, key=None, context=None):
             return int(stored, 16)
 
+    class Stored(Hex):
+        name = "stored"
+        restrictable = False
+
     @schema
     class Coded(dj.Manual):
         definition = """
         k : <hex>
         ---
-        o : <hex>
+        o : <stored>
         """
 
     Coded.insert([{"k": 255, "o": 255}, {"k": 16, "o": 16}])
     assert [row["k"] for row in Coded.to_dicts(order_by="k")] == [16, 255]
-    assert len(Coded & {"o": "ff"}) == len(Coded & {"k": "ff"}) == 1, "compared in stored form"
+    assert len(Coded & {"o": "ff"}) == len(Coded & "k = 'ff'") == 1, "compared in stored form"
+    assert (Coded & {"k": 255}).fetch1("o") == 255, "encoded, as the codec says"
+    assert len(Coded & Coded.keys()) == 2 and len(Coded & [{"k": 255}, {"k": 1}]) == 1 and {"k": 16} in Coded
+    (Coded & {"k": 16}).delete()
+    assert Coded.to_arrays("k").tolist() == [255]
     with pytest.raises(dj.DataJointError, match="codec"):
         len(Coded & {"o": 255})
     with pytest.raises(dj.DataJointError):
@@ -967,6 +976,7 @@ def test_hash_registry(fresh):
     assert registry.build_hash_path(digest, "lab") == f"_hash/lab/{digest}"
     assert registry.build_hash_path(digest, "lab", (2, 2)) == f"_hash/lab/lv/au/{digest}"
     assert registry.build_hash_path(digest, "lab", store_name="deep") == f"h/lab/lv/au/{digest}"
+    assert registry.build_hash_path(digest, "lab", [3], store_name="deep") == f"h/lab/lva/{digest}"
     assert registry.get_store_subfolding("flat") is None and list(registry.get_store_subfolding("deep")) == [2, 2]
     data = registry.put_hash(b"hello", "lab", "deep")
     assert data == {"hash": digest, "path": f"h/lab/lv/au/{digest}", "schema": "lab", "store": "deep", "size": 5}

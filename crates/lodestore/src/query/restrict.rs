@@ -8,6 +8,7 @@ use super::join::{check_connection, check_lineage};
 use super::path::{self, JsonPath};
 use super::select::{From, Select, may_be_null};
 use super::{Comparison, Cond, Fragment, Query};
+use crate::codec::EncodeContext;
 use crate::definition::{CoreType, StorageType};
 use crate::error::{Error, Result, did_you_mean};
 use crate::schema::{Attribute, Heading};
@@ -304,8 +305,7 @@ impl Resolver<'_> {
                 if !value.is_null() && column(attribute).is_json() {
                     return Ok(None);
                 }
-                check_comparable(attribute, value)?;
-                parts.push((at, value));
+                parts.push((at, self.comparable(attribute, value)?));
             } else if heading.get(path::attribute_of(key)).is_some() {
                 return Ok(None);
             }
@@ -321,7 +321,7 @@ impl Resolver<'_> {
         let values = parts
             .into_iter()
             .filter(|(_, value)| !value.is_null())
-            .map(|(_, value)| value.clone())
+            .map(|(_, value)| value)
             .collect();
         Ok(Some((signature, values)))
     }
@@ -379,8 +379,8 @@ impl Resolver<'_> {
     fn compare(&self, mut operand: Operand, op: Comparison, value: &Value) -> Result<Pred> {
         let name = operand.path.attribute.clone();
         let plain = operand.path.steps.is_empty() && operand.path.cast.is_none();
-        if plain && let Some(attribute) = self.select.heading.get(&name) {
-            check_comparable(attribute, value)?;
+        let value = if plain && let Some(attribute) = self.select.heading.get(&name) {
+            self.comparable(attribute, value)?
         } else {
             check_scalar(&name, value, true)?;
             // Text is what an untyped place yields; other operands choose the type themselves (spec: queries §2).
@@ -392,12 +392,39 @@ impl Resolver<'_> {
                     _ => None,
                 };
             }
+            value.clone()
+        };
+        Ok(Pred::Compare { operand, op, value })
+    }
+
+    /// What the attribute's stored form is compared with: the value, or what it is encoded to by a codec that asks for
+    /// it. An error for what cannot be compared.
+    fn comparable(&self, attribute: &Attribute, value: &Value) -> Result<Value> {
+        let chain = attribute
+            .chain
+            .as_ref()
+            .and_then(|c| c.as_ref().as_ref().ok());
+        if let (Some(chain), Some(lode)) = (chain, &self.select.lode)
+            && !value.is_null()
+            && !chain.is_store()
+            && chain.outermost().is_some_and(|codec| codec.restrictable())
+        {
+            let place = |e: Error| e.attribute(&*attribute.name);
+            chain.validate(value).map_err(place)?;
+            let context = EncodeContext {
+                schema: "",
+                table: "",
+                attribute: &attribute.name,
+                key: &Row::new(),
+                store: None,
+                stores: &**lode.stores(),
+                config: lode.config(),
+            };
+            let encoded = chain.encode(value.clone(), &context).map_err(place)?;
+            return Ok(encoded.value);
         }
-        Ok(Pred::Compare {
-            operand,
-            op,
-            value: value.clone(),
-        })
+        check_comparable(attribute, value)?;
+        Ok(value.clone())
     }
 
     fn matching(&self, query: &Query) -> Result<Pred> {

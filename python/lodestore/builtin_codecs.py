@@ -191,8 +191,7 @@ class NpyCodec(_Builtin, SchemaCodec, register=False):
 
 
 INSTANCES: dict[str, Codec] = {
-    codec.name: codec
-    for codec in (BlobCodec(), HashCodec(), AttachCodec(), FilepathCodec(), ObjectCodec(), NpyCodec())
+    codec.name: codec for codec in (BlobCodec(), HashCodec(), AttachCodec(), FilepathCodec(), ObjectCodec(), NpyCodec())
 }
 
 
@@ -429,9 +428,7 @@ def _moved(index: tuple[Any, ...], axis: int, start: int, selected: range) -> tu
     return (*index[:axis], entry, *index[axis + 1 :])
 
 
-def load_all(
-    refs: Iterable[NpyRef], workers: int = 16, max_bytes: int | None = None
-) -> list[NDArray[Any]]:
+def load_all(refs: Iterable[NpyRef], workers: int = 16, max_bytes: int | None = None) -> list[NDArray[Any]]:
     """Loads many references at once, several at a time, and returns their arrays in the same order.
 
     The arrays are kept in the references, as :meth:`NpyRef.load` does. ``max_bytes`` bounds what is being read at once.

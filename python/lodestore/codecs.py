@@ -46,6 +46,7 @@ _instances: dict[str, Codec] = {}
 
 _ENTRY_POINT_GROUPS = ("lodestore.codecs", "datajoint.codecs", "datajoint.types")
 
+
 class Codec(ABC):
     """Base class of codecs. See the module for an example.
 

@@ -154,9 +154,7 @@ class ObjectRef:
         self._require_backend()
         yield from self._handle().walk()
 
-    def download(
-        self, destination: str | os.PathLike[str], subpath: str | None = None, *, flat: bool = False
-    ) -> Path:
+    def download(self, destination: str | os.PathLike[str], subpath: str | None = None, *, flat: bool = False) -> Path:
         """Copies to the local disk; existing files are replaced, each at once.
 
         A file goes into ``destination`` if that is a folder, else to that path. A folder goes to

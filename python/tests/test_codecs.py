@@ -45,7 +45,9 @@ def metadata(column="v", table="item"):
     """The stored form."""
     dj.conn().close()
     with sqlite3.connect("lodestore.db") as raw:
-        (name,) = (n for (n,) in raw.execute("select name from sqlite_master where type = 'table'") if n.endswith(table))
+        (name,) = (
+            n for (n,) in raw.execute("select name from sqlite_master where type = 'table'") if n.endswith(table)
+        )
         stored = [v for (v,) in raw.execute(f'select "{column}" from "{name}" order by 1')]
     dj.conn(reset=True)
     return stored[0]
@@ -54,7 +56,9 @@ def metadata(column="v", table="item"):
 def corrupt(stored, column="v", table="item"):
     dj.conn().close()
     with sqlite3.connect("lodestore.db") as raw:
-        (name,) = (n for (n,) in raw.execute("select name from sqlite_master where type = 'table'") if n.endswith(table))
+        (name,) = (
+            n for (n,) in raw.execute("select name from sqlite_master where type = 'table'") if n.endswith(table)
+        )
         raw.execute(f'update "{name}" set "{column}" = ?', (stored,))
     dj.conn(reset=True)
     return dj.Schema("lab").get_table(table)
@@ -408,7 +412,12 @@ def test_objects_of_any_class(schema):
     point = Point(1, 2.5)
     table, found = put(schema, "<point>", point)
     assert isinstance(found, Point) and (found.x, found.y) == (1, 2.5)
-    for got in (table.to_dicts()[0]["v"], table.to_arrays("v")[0], next(iter(table))["v"], table.to_pandas()["v"].iloc[0]):
+    for got in (
+        table.to_dicts()[0]["v"],
+        table.to_arrays("v")[0],
+        next(iter(table))["v"],
+        table.to_pandas()["v"].iloc[0],
+    ):
         assert isinstance(got, Point)
     assert table.heading["v"].original_type == "<point>"
 
@@ -487,7 +496,15 @@ def test_key_values_in_paths_are_those_given(schema):
 
     at, day = datetime.datetime(2024, 1, 5, 3, 4, 5, 678), datetime.date(2024, 2, 29)
     Wave.insert1(
-        {"at": at, "day": day, "x": 0.25, "flag": True, "size": decimal.Decimal("1.5"), "n": np.int64(4), "v": np.ones(2)}
+        {
+            "at": at,
+            "day": day,
+            "x": 0.25,
+            "flag": True,
+            "size": decimal.Decimal("1.5"),
+            "n": np.int64(4),
+            "v": np.ones(2),
+        }
     )
     path = Wave.fetch1("v").path
     assert path.startswith("_schema/lab/wave/at=2024-01-05T03-04-05/day=2024-02-29/x=0.25/flag=True/size=1.5/n=4/v_")
@@ -581,11 +598,20 @@ def test_schema_codec_helpers(schema, fresh):
         declare(schema, "<letter>", "Other")
     codec = dj.get_codec("letter")
     with pytest.warns(DeprecationWarning):
-        assert codec._extract_context({"_schema": "s", "_table": "t", "_field": "f", "id": 1}) == ("s", "t", "f", {"id": 1})
+        assert codec._extract_context({"_schema": "s", "_table": "t", "_field": "f", "id": 1}) == (
+            "s",
+            "t",
+            "f",
+            {"id": 1},
+        )
     assert codec._extract_context({"id": 1}) == ("unknown", "unknown", "data", {"id": 1})
     path, _ = codec._build_path("s", "named", "o", {"subj": "a/b c", "d": datetime.date(2024, 2, 29)})
     assert path.startswith("_schema/s/named/subj=a%2Fb%20c/d=2024-02-29/o_")
-    assert codec.referenced_paths({"path": "p", "store": "s"}) == [("p", "s")] == codec.referenced_paths('{"path": "p", "store": "s"}')
+    assert (
+        codec.referenced_paths({"path": "p", "store": "s"})
+        == [("p", "s")]
+        == codec.referenced_paths('{"path": "p", "store": "s"}')
+    )
     assert codec.referenced_paths("x") == codec.referenced_paths(None) == []
 
 
@@ -877,7 +903,14 @@ def test_an_unknown_codec(schema):
 
 @pytest.mark.parametrize(
     "stored",
-    [b"", b"foreign bytes", b"mYm\0", b"dj0\0", b"dj0\0\x05\xff\xff\xff\xff\xff\xff\xff\x7f", b"ZL123\0\1\0\0\0\0\0\0\0x"],
+    [
+        b"",
+        b"foreign bytes",
+        b"mYm\0",
+        b"dj0\0",
+        b"dj0\0\x05\xff\xff\xff\xff\xff\xff\xff\x7f",
+        b"ZL123\0\1\0\0\0\0\0\0\0x",
+    ],
     ids=repr,
 )
 def test_foreign_bytes_in_a_blob(schema, stored):

@@ -105,7 +105,9 @@ def everything(Item, fresh):
 def files(place: Path) -> set[str]:
     """Relative paths of the stored objects, without the store's own records."""
     return {
-        str(p.relative_to(place)) for p in place.rglob("*") if p.is_file() and not p.relative_to(place).parts[0] == "_lode"
+        str(p.relative_to(place))
+        for p in place.rglob("*")
+        if p.is_file() and not p.relative_to(place).parts[0] == "_lode"
     }
 
 
@@ -516,7 +518,13 @@ def test_format_stats(everything, schema):
     done = dj.gc.format_stats(dj.gc.collect(schema, dry_run=False))
     assert f"Removed: 7 ({stats['orphaned_bytes']} B), errors: 0" in done
     # Statistics in the older vocabulary only, and with errors.
-    old = {"hash_referenced": 1, "hash_stored": 2, "hash_orphaned": 1, "hash_orphaned_bytes": 2048, "scan_errors": ["oh"]}
+    old = {
+        "hash_referenced": 1,
+        "hash_stored": 2,
+        "hash_orphaned": 1,
+        "hash_orphaned_bytes": 2048,
+        "scan_errors": ["oh"],
+    }
     assert "orphaned:   1 (2.0 KiB)" in dj.gc.format_stats(old) and "! oh" in dj.gc.format_stats(old)
     assert "orphaned:   0" in dj.gc.format_stats({})
 

@@ -6,6 +6,7 @@ VENV := .venv
 TEST_VENV := .venv-test
 BENCH_VENV := .venv-bench
 PIP_FLAGS := --quiet --disable-pip-version-check
+PYTHON_SOURCES := $(shell find python/lodestore -name '*.py' -o -name '*.pyi')
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 # Examples are tests; blob_speed is a measurement.
 EXAMPLES := $(filter-out blob_speed,$(basename $(notdir $(wildcard crates/lodestore/examples/*.rs))))
@@ -24,9 +25,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip "maturin>=1.8,<2"
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(RUST_SOURCES)
+# A real installation, not an editable one: the sources then belong to the tests, which build in the dev profile.
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(RUST_SOURCES) $(PYTHON_SOURCES)
 	@echo "Building the extension in release mode: some minutes the first time."
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV)/bin/maturin develop --release --quiet --extras demo
+	@rm -rf $(VENV)/wheel
+	$(VENV)/bin/maturin build --release --strip --quiet --interpreter $(VENV)/bin/python --out $(VENV)/wheel
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) "$$(echo $(VENV)/wheel/*.whl)[demo]"
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	@touch $@
 
 test: test-rust test-python ## everything the tests need, then all Rust and Python tests

@@ -27,7 +27,8 @@ def test_nothing_heavy_is_imported():
 
 
 def test_import_takes_less_than_a_fifth_of_a_second():
-    code = "import time; t = time.perf_counter(); import lodestore; print(time.perf_counter() - t)"
+    # Of the processor, not of the clock: other work on the machine must not matter.
+    code = "import time; t = time.process_time(); import lodestore; print(time.process_time() - t)"
     assert min(float(run(code)) for _ in range(3)) < 0.2
 
 

@@ -189,6 +189,16 @@ impl Error {
         self
     }
 
+    /// Replaces a row index that counts within a part of the batch: it is a place in `numbers`, the indices of the part's
+    /// rows.
+    pub fn renumber_row(mut self, numbers: &[usize]) -> Self {
+        let row = self.0.place.row.and_then(|row| numbers.get(row).copied());
+        if row.is_some() {
+            self.0.place.row = row;
+        }
+        self
+    }
+
     /// Adds the store, unless already known.
     pub fn store(mut self, store: impl Into<String>) -> Self {
         self.0.place.store.get_or_insert(store.into());
@@ -250,9 +260,18 @@ impl fmt::Display for Error {
         };
         let mut parts = Vec::new();
         let mut add = |label: &str, value: Option<&str>| {
+            let Some(value) = value.filter(|v| !v.is_empty()) else {
+                return;
+            };
+            let labelled = format!("{label} {value}");
             // What the message already says is not said twice.
-            if let Some(value) = value.filter(|v| !v.is_empty() && !says(message, v)) {
-                parts.push(format!("{label} {value}"));
+            let said = match label {
+                "attribute" => message.contains(&format!("`{value}`")),
+                "row" => says(message, &labelled),
+                _ => says(message, value),
+            };
+            if !said {
+                parts.push(labelled);
             }
         };
         add("table", table.as_deref());

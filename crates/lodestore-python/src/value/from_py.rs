@@ -10,6 +10,7 @@ use lodestore::value::{Array, DType, Elements, Foreign, Json, Kind};
 use lodestore::{Error, ErrorKind, Value};
 use numpy::PyUntypedArray;
 use numpy::prelude::*;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
@@ -668,13 +669,14 @@ fn json(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let strict = PyDict::new(py);
     strict.set_item(intern!(py, "allow_nan"), false)?;
     let text = DUMPS.get(py)?.call((object,), Some(&strict)).map_err(|e| {
-        if !e.is_instance_of::<pyo3::exceptions::PyValueError>(py) {
+        let kind = if e.is_instance_of::<PyTypeError>(py) {
+            ErrorKind::Type
+        } else if e.is_instance_of::<PyValueError>(py) {
+            ErrorKind::Value
+        } else {
             return e;
-        }
-        let refused = Error::new(
-            ErrorKind::Value,
-            format!("not a JSON value: {}", e.value(py)),
-        );
+        };
+        let refused = Error::new(kind, format!("not a JSON value: {}", e.value(py)));
         to_pyerr(refused.hint("JSON has no NaN, no infinities and no reference cycles."))
     })?;
     Ok(Value::Json(Json::from_text(

@@ -137,14 +137,18 @@ impl Layout {
         if dict.len() != self.keys.len() {
             return Ok(None);
         }
-        let mut values = Vec::with_capacity(self.keys.len());
-        for ((key, value), (known, mode)) in dict.iter().zip(self.keys.iter().zip(&self.modes)) {
+        // All keys before any value: converting may use a value up (an open file).
+        for ((key, _), known) in dict.iter().zip(&self.keys) {
             if key.as_ptr() != known.as_ptr() && !key.eq(known)? {
                 return Ok(None);
             }
-            values.push(from_py(&value, *mode)?);
         }
-        Ok(Some(values))
+        let places = self.names.iter().zip(&self.modes);
+        dict.iter()
+            .zip(places)
+            .map(|((_, value), (name, mode))| convert(&value, *mode, name))
+            .collect::<PyResult<_>>()
+            .map(Some)
     }
 
     fn row(&self, values: Vec<Value>) -> Row {
@@ -226,7 +230,7 @@ pub(crate) fn row_from_py(
         .zip(&columns.modes)
         .zip(row.try_iter()?)
     {
-        out.0.insert(name.clone(), from_py(&value?, *mode)?);
+        out.0.insert(name.clone(), convert(&value?, *mode, name)?);
     }
     Ok(out)
 }
@@ -239,7 +243,8 @@ fn pairs<'py>(
     for item in items {
         let (name, value) = item?;
         let (name, mode) = columns.find(key_text(&name)?.to_str()?);
-        row.0.insert(name, from_py(&value, mode)?);
+        let value = convert(&value, mode, &name)?;
+        row.0.insert(name, value);
     }
     Ok(row)
 }
@@ -256,16 +261,43 @@ fn key_text<'a, 'py>(key: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PySt
     })
 }
 
-/// Says which row of a batch an exception is about, where Python has a place for it.
+/// A value of an attribute; an exception of this package says which.
+fn convert(value: &Bound<'_, PyAny>, mode: Mode, attribute: &str) -> PyResult<Value> {
+    from_py(value, mode).map_err(|error| {
+        said(
+            value.py(),
+            error,
+            "attribute",
+            attribute,
+            &format!("attribute {attribute}"),
+        )
+    })
+}
+
+/// Says which row of a batch an exception is about.
 fn noted(py: Python<'_>, error: PyErr, index: usize) -> PyErr {
-    let value = error.value(py);
-    if value.hasattr(intern!(py, "row")).unwrap_or(false) {
-        let _ = value.setattr(intern!(py, "row"), index);
+    said(py, error, "row", index, &format!("row {index}"))
+}
+
+/// Adds a place to an exception: to field and text of this package's own, as a note to others.
+fn said<'py, V: IntoPyObject<'py>>(
+    py: Python<'py>,
+    error: PyErr,
+    field: &str,
+    value: V,
+    place: &str,
+) -> PyErr {
+    let exception = error.value(py);
+    // A place that cannot be added does not matter beside the exception itself.
+    if exception.hasattr(field).unwrap_or(false) {
+        let text = exception.to_string();
+        let (sentence, hint) = text.split_at(text.find('\n').unwrap_or(text.len()));
+        let _ = exception.setattr(field, value);
+        let _ = exception.setattr("args", (format!("{sentence} ({place}){hint}"),));
+    } else {
+        // `add_note` exists since Python 3.11.
+        let note = format!("{place} of the rows to insert");
+        let _ = exception.call_method1(intern!(py, "add_note"), (note,));
     }
-    // `add_note` exists since Python 3.11.
-    let _ = value.call_method1(
-        intern!(py, "add_note"),
-        (format!("in row {index} of the rows to insert"),),
-    );
     error
 }

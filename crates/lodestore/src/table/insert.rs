@@ -366,10 +366,7 @@ impl<'a> InsertPlan<'a> {
             rows,
             conflict: self.conflict,
         });
-        sent.map_err(|e| match e.place().row.and_then(|row| numbers.get(row)) {
-            Some(number) => e.row(*number),
-            None => e,
-        })
+        sent.map_err(|e| e.renumber_row(numbers))
     }
 
     /// Before any upload: a key twice in the batch, or present already, is an error, or is skipped, as asked. So no

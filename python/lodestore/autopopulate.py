@@ -170,7 +170,15 @@ class AutoPopulate:
         return self._identity() in _making.get()
 
     def _check_direct(self, allow: bool | None) -> None:
-        if not allow and not self._being_made():
+        if allow:
+            return
+        if self._being_made():
+            if not self.connection.in_transaction:  # type: ignore[attr-defined]
+                raise DataJointError(
+                    f"make of {type(self).__name__} inserts before its transaction; "
+                    "insert in make_insert, or after the computed value was yielded"
+                )
+        else:
             raise DataJointError(
                 f"rows of {type(self).__name__} are made by populate(); "
                 "to insert them otherwise give allow_direct_insert=True"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .condition import check_integer
+
 if TYPE_CHECKING:
     from .expression import QueryExpression
     from .heading import Attribute
@@ -18,6 +20,9 @@ _STYLE = """<style>
 .Table tr:nth-child(odd){background:#2d2d2d;color:#e0e0e0}.Table tr:nth-child(even){background:#3d3d3d;color:#e0e0e0}
 #primary{color:#bd93f9}#nonprimary{color:#e0e0e0}}
 </style>"""
+
+
+_CONTROL = dict.fromkeys([*range(32), *range(127, 160)], " ")
 
 
 def _placeholder(attribute: Attribute) -> str | None:
@@ -46,8 +51,8 @@ def _rows(expression: QueryExpression, limit: int) -> tuple[list[tuple[Any, ...]
 def preview(expression: QueryExpression, limit: int | None = None, width: int | None = None) -> str:
     """The first rows as a text table (``repr``)."""
     config = expression.connection.config
-    limit = config["display.limit"] if limit is None else limit
-    width = config["display.width"] if width is None else width
+    limit = config["display.limit"] if limit is None else check_integer(limit, "limit")
+    width = config["display.width"] if width is None else check_integer(width, "width")
     heading = expression.heading
     rows, more = _rows(expression, limit)
     widths = {}
@@ -56,8 +61,10 @@ def preview(expression: QueryExpression, limit: int | None = None, width: int | 
         cells = [mark] if mark is not None else [name, *(str(row[i]) for row in rows)]
         longest = max(len(c) for c in cells) + 4
         widths[name] = longest if mark is not None else min(longest, width)
+
     def cell(text: str, name: str) -> str:
-        return f"{text:<{widths[name]}.{widths[name]}}"
+        # Line ends and other control characters would break the table, or steer the terminal.
+        return f"{text.translate(_CONTROL):<{widths[name]}.{widths[name]}}"
 
     lines = [
         " ".join(cell(("*" if n in heading.primary_key else "") + n, n) for n in heading.names),

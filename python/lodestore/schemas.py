@@ -498,31 +498,29 @@ def _resolver(cls: Any, context: Mapping[str, Any]) -> _Resolve:
             except KeyError as error:
                 missing = error.args[0]
                 near = _lodestore.did_you_mean(missing, [n for n in _table_names(context)]) or ""
-                raise DataJointError(
-                    f"in the definition of {cls.__name__}: `-> {text}` names `{missing}`, which is not known here. {near}".rstrip()
-                ) from None
+                raise DataJointError(f"`{missing}` is not known here. {near}".rstrip()) from None
         else:
             try:
                 target = eval(text, {"__builtins__": {}}, _Names(context))  # noqa: S307 - the user's own definition
             except Exception as error:
                 raise DataJointError(
-                    f"in the definition of {cls.__name__}: `-> {text}` could not be evaluated: {error}"
+                    f"`{text}` could not be evaluated: {error}"
                 ) from error
         if isinstance(target, type) and issubclass(target, Table):
             target = target()
         if not isinstance(target, Table):
             raise DataJointError(
-                f"in the definition of {cls.__name__}: `-> {text}` must lead to a table, not {type(target).__name__}"
+                f"`{text}` must lead to a table, not {type(target).__name__}"
             )
         if target._query_handle is not None and target._recipe is not None:
             if target._query.is_restricted():
                 raise DataJointError(
-                    f"in the definition of {cls.__name__}: `-> {text}` is restricted; a foreign key takes whole tables"
+                    f"`{text}` is restricted; a foreign key takes whole tables"
                 )
             renames = [*renames, *target._query.renames()]
         if target.database is None or target._connection is None:
             raise DataJointError(
-                f"in the definition of {cls.__name__}: `-> {text}` leads to {type(target).__name__}, which is not declared yet"
+                f"`{text}` leads to {type(target).__name__}, which is not declared yet"
             )
         return target.database, target.table_name, renames
 

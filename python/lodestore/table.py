@@ -88,7 +88,7 @@ class Table(QueryExpression):
     @property
     def _native(self) -> _lodestore.Table:
         """The engine's table handle."""
-        if self.database is None or self._connection is None:
+        if not self._is_bound:
             raise _unbound(self)
         return self._connection._native.table(self.database, self.table_name)
 
@@ -132,9 +132,14 @@ class Table(QueryExpression):
         return super().__reduce__()
 
     def __repr__(self) -> str:
-        if self.database is None or self._connection is None:
-            return f"{type(self).__name__}(not bound to a schema)"
-        return super().__repr__()
+        return super().__repr__() if self._is_bound else f"{type(self).__name__}(not bound to a schema)"
+
+    def _repr_html_(self) -> str | None:
+        return super()._repr_html_() if self._is_bound else None
+
+    @property
+    def _is_bound(self) -> bool:
+        return self.database is not None and self._connection is not None
 
     # -- declaration -----------------------------------------------------------------------------------------------
     def declare(self, context: Mapping[str, Any] | None = None) -> None:

@@ -7,12 +7,12 @@ use lodestore::definition::{self, ForeignKeyLine, TableName, Tier};
 use lodestore::schema::{Declare, Dependencies, ForeignKey, ForeignKeyTarget, HiddenColumns, Lode};
 use lodestore::sql::{BackendKind, Statement};
 use lodestore::store::StoreSet;
-use lodestore::{Error, Result};
+use lodestore::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::config::PyConfig;
-use crate::error::{ToPyResult, from_pyerr, to_pyerr};
+use crate::error::{ToPyResult, class, from_pyerr, to_pyerr};
 use crate::table::PyTable;
 use crate::value::{Mode, from_py, to_py};
 
@@ -377,7 +377,7 @@ fn resolve_with(resolve: &Py<PyAny>, line: &ForeignKeyLine) -> Result<ForeignKey
         };
         let found = resolve
             .call1(py, (line.target_text.as_str(), name, renames))
-            .map_err(from_pyerr)?;
+            .map_err(|error| refused_target(py, error))?;
         let (schema, table, renames): (String, String, Vec<(String, String)>) =
             found.extract(py).map_err(from_pyerr)?;
         Ok(ForeignKeyTarget {
@@ -388,6 +388,16 @@ fn resolve_with(resolve: &Py<PyAny>, line: &ForeignKeyLine) -> Result<ForeignKey
             renames,
         })
     })
+}
+
+/// What Python says of a target is a finding on its line; the exceptions of other code stay what they are.
+fn refused_target(py: Python<'_>, error: PyErr) -> Error {
+    match class(py, "DataJointError") {
+        Ok(class) if error.value(py).is_instance(&class).unwrap_or(false) => {
+            Error::new(ErrorKind::Definition, error.value(py).to_string())
+        }
+        _ => from_pyerr(error),
+    }
 }
 
 /// What Python code sees of a foreign key.

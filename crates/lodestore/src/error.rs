@@ -231,6 +231,12 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// The same error in other words.
+    pub(crate) fn reword(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// The same error under another kind.
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;

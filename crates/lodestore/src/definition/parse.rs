@@ -6,7 +6,7 @@ use super::scan::{find_outside, find_outside_quotes, split_list, trimmed, unquot
 use super::target::{Target, read_target};
 use super::types::parse_type;
 use super::{CoreType, Type};
-use crate::error::{Result, did_you_mean};
+use crate::error::{Error, ErrorKind, Result, did_you_mean};
 
 /// A parsed definition: the table comment and its lines in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,36 @@ pub struct Item {
     pub section: Section,
     /// What it is.
     pub kind: ItemKind,
+}
+
+impl Item {
+    /// An error that concerns this line, with the line and a caret under what the message names.
+    pub(crate) fn point(&self, error: Error) -> Error {
+        // What foreign code raised goes out as it came.
+        if matches!(error.kind(), ErrorKind::Foreign | ErrorKind::Interrupted) {
+            return error;
+        }
+        let message = error.message();
+        let quoted = message.split('`').skip(1).step_by(2);
+        let codecs = message
+            .split('<')
+            .skip(1)
+            .filter_map(|rest| rest.split('>').next());
+        let found = |name: &str| {
+            let at = self.text.find(name).filter(|_| !name.is_empty())?;
+            Some((at, at + name.len()))
+        };
+        let (start, end) = quoted
+            .chain(codecs)
+            .find_map(found)
+            .unwrap_or((0, self.text.len()));
+        let kind = match error.kind() {
+            ErrorKind::Invalid => ErrorKind::Definition,
+            kind => kind,
+        };
+        let pointed = Fault::at(start, end, message).into_error(self.line, &self.text);
+        error.reword(pointed.message()).with_kind(kind)
+    }
 }
 
 /// What a line is.

@@ -6,7 +6,7 @@ use super::reading::{column_kind, resolve, type_of};
 use super::{Lode, lineage};
 use crate::config::Config;
 use crate::definition::{
-    AttributeLine, CoreType, Default, ForeignKeyLine, ItemKind, Marker, NativeKind, NativeType,
+    AttributeLine, CoreType, Default, ForeignKeyLine, Item, ItemKind, Marker, NativeKind, NativeType,
     Section, StorageType, TableName, Tier, Type, parse,
 };
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
@@ -85,7 +85,10 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     }
     let place = |e: Error| e.table(&table.schema, &table.name);
     let compiled = compile(lode, &table, declare).map_err(place)?;
-    let statements = lode.dialect().create_table(&compiled.spec).map_err(place)?;
+    let statements = lode
+        .dialect()
+        .create_table(&compiled.spec)
+        .map_err(|e| place(compiled.point_at_index(e)))?;
     let result = lode.transaction(|| {
         lode.run(statements)?;
         lineage::replace(lode, &table, &compiled.lineage)
@@ -147,6 +150,7 @@ fn table_name(lode: &Lode, declare: &Declare<'_>) -> Result<TableName> {
 
 struct Compiled {
     spec: TableSpec,
+    index_lines: Vec<Item>,
     /// (attribute, origin).
     lineage: Vec<(String, String)>,
     warnings: Vec<String>,
@@ -177,12 +181,7 @@ fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compi
     };
     for item in &definition.items {
         let primary = item.section == Section::Primary;
-        let line = |e: Error| {
-            e.hint(format!(
-                "In line {} of the definition: {}",
-                item.line, item.text
-            ))
-        };
+        let line = |e: Error| item.point(e);
         match &item.kind {
             ItemKind::Attribute(attribute) => {
                 compiler.attribute(attribute, primary).map_err(line)?
@@ -213,9 +212,26 @@ fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compi
             foreign_keys: compiler.foreign_keys,
             indexes: compiler.indexes,
         },
+        index_lines: definition
+            .items
+            .into_iter()
+            .filter(|item| matches!(item.kind, ItemKind::Index(_)))
+            .collect(),
         lineage: compiler.lineage.into_iter().collect(),
         warnings: compiler.warnings,
     })
+}
+
+impl Compiled {
+    /// What is wrong with an index shows when its SQL is made; here its line comes back.
+    fn point_at_index(&self, error: Error) -> Error {
+        let term = error.place().attribute.clone();
+        let names_it = |item: &&Item| matches!((&item.kind, &term), (ItemKind::Index(index), Some(term)) if index.terms.contains(term));
+        match self.index_lines.iter().find(names_it) {
+            Some(item) => item.point(error),
+            None => error,
+        }
+    }
 }
 
 impl Compiler<'_> {

@@ -6,7 +6,7 @@ import contextvars
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from .condition import AndList, check_integer
+from .condition import AndList, check_limit
 from .errors import DataJointError, UnsupportedError
 from .expression import QueryExpression
 from .logging import logger
@@ -133,7 +133,7 @@ class AutoPopulate:
         maker = _Maker(self, make_kwargs or {})
         progress = bar(type(self).__name__) if display_progress else None
         count, errors = self._native.populate(  # type: ignore[attr-defined]
-            source._query, maker, suppress_errors, check_integer(max_calls, "max_calls", optional=True), progress
+            source._query, maker, suppress_errors, check_limit(max_calls, "max_calls"), progress
         )
         error_list = []
         for key, error in errors:

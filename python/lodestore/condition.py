@@ -69,8 +69,8 @@ class Top:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        self.limit = check_integer(self.limit, "limit", optional=True)
-        self.offset = check_integer(self.offset or 0, "offset") or 0
+        self.limit = check_limit(self.limit, "limit")
+        self.offset = check_integer(self.offset or 0, "offset")
         if self.order_by is not None:
             if isinstance(self.order_by, str):
                 self.order_by = [self.order_by]
@@ -83,13 +83,16 @@ class Top:
         return ("top", self.limit, self.order_by, self.offset)
 
 
-def check_integer(value: Any, name: str, optional: bool = False) -> int | None:
+def check_integer(value: Any, name: str) -> int:
     """A count as Python's int; NumPy's integers count as integers."""
-    if value is None and optional:
-        return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueTypeError(f"{name} must be an integer, not {type(value).__name__}")
-    number = value.__index__()
+    number: int = value.__index__()
     if not 0 <= number < 2**63:
         raise WrongValueError(f"{name} must be zero or more, not {number}")
     return number
+
+
+def check_limit(value: Any, name: str) -> int | None:
+    """A count, or None for no limit."""
+    return None if value is None else check_integer(value, name)

@@ -491,7 +491,7 @@ class QueryExpression:
 
         return object.__repr__(self) if logger.level == 10 else self.preview()
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         from .preview import repr_html
 
         return repr_html(self)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from . import _lodestore
-from .condition import check_integer
+from .condition import check_limit
 from .connection import default_connection
 from .errors import DataJointError, UnsupportedError, WrongValueError
 from .expression import QueryExpression
@@ -88,7 +88,7 @@ class Table(QueryExpression):
     @property
     def _native(self) -> _lodestore.Table:
         """The engine's table handle."""
-        if not self._is_bound:
+        if self.database is None or self._connection is None:
             raise _unbound(self)
         return self._connection._native.table(self.database, self.table_name)
 
@@ -260,7 +260,7 @@ class Table(QueryExpression):
             replace=replace,
             skip_duplicates=skip_duplicates,
             ignore_extra_fields=ignore_extra_fields,
-            chunk_size=check_integer(chunk_size, "chunk_size", optional=True),
+            chunk_size=check_limit(chunk_size, "chunk_size"),
             atomic=atomic,
         )
 

@@ -92,13 +92,34 @@ def lab(schema):
     )
     Session.insert(
         [
-            {"subject_id": 1, "session_no": 1, "session_date": "2024-01-01", "rig": "r1", "notes": "first"},
-            {"subject_id": 1, "session_no": 2, "session_date": "2024-01-02", "rig": None, "notes": ""},
-            {"subject_id": 2, "session_no": 1, "session_date": "2024-02-01", "rig": "r2", "notes": "50% done"},
+            {
+                "subject_id": 1,
+                "session_no": 1,
+                "session_date": "2024-01-01",
+                "rig": "r1",
+                "notes": "first",
+            },
+            {
+                "subject_id": 1,
+                "session_no": 2,
+                "session_date": "2024-01-02",
+                "rig": None,
+                "notes": "",
+            },
+            {
+                "subject_id": 2,
+                "session_no": 1,
+                "session_date": "2024-02-01",
+                "rig": "r2",
+                "notes": "50% done",
+            },
         ]
     )
     Session.Trial.insert(
-        [{"subject_id": 1, "session_no": 1, "trial_no": n, "rt": n / 10} for n in range(3)]
+        [
+            {"subject_id": 1, "session_no": 1, "trial_no": n, "rt": n / 10}
+            for n in range(3)
+        ]
         + [{"subject_id": 2, "session_no": 1, "trial_no": 0, "rt": None}]
     )
     Lab.schema, Lab.Subject, Lab.Rig, Lab.Session = schema, Subject, Rig, Session

@@ -62,7 +62,10 @@ def test_every_restriction_selects_what_is_deleted(lab, choose):
         lab.Subject.update1({"subject_id": 3, "weight": 99.0})
     assert choose(lab).keys() == [{"subject_id": 1}]
     assert choose(lab).delete() == 1
-    assert lab.Subject.keys(order_by="KEY") == [{"subject_id": 2}, {"subject_id": 3}] and sizes(lab) == (2, 1, 1)
+    assert lab.Subject.keys(order_by="KEY") == [
+        {"subject_id": 2},
+        {"subject_id": 3},
+    ] and sizes(lab) == (2, 1, 1)
 
 
 def test_through_renamed_and_optional_foreign_keys(lab):
@@ -97,7 +100,11 @@ def test_declined(lab, answer, no, caplog):
     with caplog.at_level("INFO", "lodestore"):
         assert (lab.Subject & "subject_id = 1").delete() == 0
     assert answer.asked == ["Commit deletes? [yes, No]: "] and sizes(lab) == (3, 3, 4)
-    for said in ('Deleting 1 rows from "lab.subject"', 'Deleting 3 rows from "lab.session__trial"', "cancelled"):
+    for said in (
+        'Deleting 1 rows from "lab.subject"',
+        'Deleting 3 rows from "lab.session__trial"',
+        "cancelled",
+    ):
         assert said in caplog.text
 
 
@@ -138,7 +145,9 @@ def test_inside_a_transaction(lab, answer):
 
 def test_rows_that_come_while_asking_stop_the_delete(lab, monkeypatch):
     def ask(prompt):
-        lab.Session.insert1({"subject_id": 1, "session_no": 9, "session_date": "2024-01-01"})
+        lab.Session.insert1(
+            {"subject_id": 1, "session_no": 9, "session_date": "2024-01-01"}
+        )
         return "yes"
 
     monkeypatch.setattr(builtins, "input", ask)
@@ -205,7 +214,10 @@ def test_misspelt_restrictions_do_not_empty_tables(lab):
 
 
 def test_results_of_joins_cannot_be_deleted(lab):
-    for expression in (lab.Subject * lab.Session.proj(), lab.Subject.aggr(lab.Session, n="count(*)")):
+    for expression in (
+        lab.Subject * lab.Session.proj(),
+        lab.Subject.aggr(lab.Session, n="count(*)"),
+    ):
         with pytest.raises(AttributeError):
             expression.delete()
 
@@ -223,12 +235,19 @@ def test_drop_asks_and_takes_dependents(lab, answer, caplog):
     answer.append("no")
     with caplog.at_level("INFO", "lodestore"):
         lab.Subject.drop()
-    assert answer.asked == ["Proceed? [yes, No]: "] and '"lab.session" (3 tuples)' in caplog.text
+    assert (
+        answer.asked == ["Proceed? [yes, No]: "]
+        and '"lab.session" (3 tuples)' in caplog.text
+    )
     assert lab.Subject.is_declared
     answer.append("yes")
     lab.Subject.drop()
     assert lab.schema.list_tables() == ["#rig"] and not lab.Subject.is_declared
-    for use in (lab.Subject.to_dicts, lambda: len(lab.Subject), lambda: lab.Subject.insert1({"subject_id": 1, "name": "x"})):
+    for use in (
+        lab.Subject.to_dicts,
+        lambda: len(lab.Subject),
+        lambda: lab.Subject.insert1({"subject_id": 1, "name": "x"}),
+    ):
         with pytest.raises(errors.MissingTableError, match="lab.subject"):
             use()
 

@@ -34,7 +34,14 @@ FULL = {
     "doc": {"a": [1, None, 1.5], "b": "t"},
     "raw": b"\0a\0",
 }
-BARE = dict.fromkeys(FULL) | {"id": 2, "big": 1, "flag": False, "code": "zz", "text": "", "choice": "y"}
+BARE = dict.fromkeys(FULL) | {
+    "id": 2,
+    "big": 1,
+    "flag": False,
+    "code": "zz",
+    "text": "",
+    "choice": "y",
+}
 
 
 def plain(kinds):
@@ -49,10 +56,14 @@ def test_dicts_have_the_values_types_and_order_of_the_heading(kinds):
     for row, expected in zip(rows, (FULL, BARE)):
         found = {name: row[name] for name in expected}
         assert found == expected
-        assert {n: type(v) for n, v in found.items()} == {n: type(v) for n, v in expected.items()}
+        assert {n: type(v) for n, v in found.items()} == {
+            n: type(v) for n, v in expected.items()
+        }
     value, array = rows[0]["value"], rows[0]["array"]
     assert value.dtype == np.float64 and value.tolist() == [0, 1, 2]
-    assert isinstance(array, dj.NpyRef) and not array.is_loaded and array.shape == (1, 3)
+    assert (
+        isinstance(array, dj.NpyRef) and not array.is_loaded and array.shape == (1, 3)
+    )
     assert rows[1]["value"] is None and rows[1]["array"] is None
 
 
@@ -95,14 +106,27 @@ def test_order_limit_and_offset(lab):
     assert names(order_by="weight DESC", limit=2) == ["Bob", "Ada"]
     assert names(order_by=["sex", "subject_id DESC"]) == ["O'Hara", "Ada", "Bob"]
     assert names(order_by="KEY DESC") == ["O'Hara", "Bob", "Ada"]
-    assert names(limit=1, offset=1) == ["Bob"] and names(offset=2) == ["O'Hara"]  # by key
+    assert names(limit=1, offset=1) == ["Bob"] and names(offset=2) == [
+        "O'Hara"
+    ]  # by key
     assert names(limit=0) == [] and names(offset=9) == []
     assert names(limit=np.int64(1)) == ["Ada"]
     assert lab.Subject.keys(order_by="weight DESC", limit=1) == [{"subject_id": 2}]
-    assert lab.Subject.to_arrays("name", order_by="name DESC", limit=2).tolist() == ["O'Hara", "Bob"]
-    assert lab.Subject.to_arrays(order_by="KEY", offset=1)["name"].tolist() == ["Bob", "O'Hara"]
+    assert lab.Subject.to_arrays("name", order_by="name DESC", limit=2).tolist() == [
+        "O'Hara",
+        "Bob",
+    ]
+    assert lab.Subject.to_arrays(order_by="KEY", offset=1)["name"].tolist() == [
+        "Bob",
+        "O'Hara",
+    ]
     assert lab.Subject.to_pandas(order_by="name DESC").index.tolist() == [3, 2, 1]
-    for fetch in (lab.Subject.to_dicts, lab.Subject.keys, lab.Subject.to_pandas, lab.Subject.to_arrays):
+    for fetch in (
+        lab.Subject.to_dicts,
+        lab.Subject.keys,
+        lab.Subject.to_pandas,
+        lab.Subject.to_arrays,
+    ):
         for window in ({"limit": -1}, {"offset": -1}):
             with pytest.raises(dj.DataJointError, match=next(iter(window))):
                 fetch(**window)
@@ -114,8 +138,13 @@ def test_order_limit_and_offset(lab):
 def test_head_and_tail(lab):
     assert [r["subject_id"] for r in lab.Subject.head(2)] == [1, 2]
     assert [r["subject_id"] for r in lab.Subject.tail(2)] == [2, 3]
-    assert [(r["subject_id"], r["session_no"]) for r in lab.Session.tail(2)] == [(1, 2), (2, 1)]
-    assert lab.Subject.head() == lab.Subject.tail() == lab.Subject.to_dicts(order_by="KEY")
+    assert [(r["subject_id"], r["session_no"]) for r in lab.Session.tail(2)] == [
+        (1, 2),
+        (2, 1),
+    ]
+    assert (
+        lab.Subject.head() == lab.Subject.tail() == lab.Subject.to_dicts(order_by="KEY")
+    )
 
 
 def test_keys(lab):
@@ -152,7 +181,12 @@ def test_structured_arrays(kinds):
     found = plain(kinds).to_arrays(order_by="KEY")
     assert type(found) is np.ndarray and found.shape == (2,)
     assert found.dtype == plain(kinds).heading.as_dtype
-    expected = {"id": np.int64, "big": np.int64, "single": np.float64, "double": np.float64}
+    expected = {
+        "id": np.int64,
+        "big": np.int64,
+        "single": np.float64,
+        "double": np.float64,
+    }
     for name in found.dtype.names:
         assert found.dtype[name] == expected.get(name, object), name
     assert np.isnan(found["single"][1]) and found["small"].tolist() == [-3, None]
@@ -191,14 +225,25 @@ def test_arrays_by_name(kinds):
 
 def test_arrays_of_several_names_and_keys(lab):
     names, weights = lab.Subject.to_arrays("name", "weight", order_by="KEY")
-    assert names.tolist() == ["Ada", "Bob", "O'Hara"] and weights.tolist() == [20.5, 30.0, None]
+    assert names.tolist() == ["Ada", "Bob", "O'Hara"] and weights.tolist() == [
+        20.5,
+        30.0,
+        None,
+    ]
     keys, names = lab.Subject.to_arrays("name", include_key=True, order_by="name DESC")
     assert keys == [{"subject_id": i} for i in (3, 2, 1)] and names[0] == "O'Hara"
-    keys, numbers = lab.Subject.to_arrays("subject_id", include_key=True, order_by="KEY")
+    keys, numbers = lab.Subject.to_arrays(
+        "subject_id", include_key=True, order_by="KEY"
+    )
     assert [k["subject_id"] for k in keys] == numbers.tolist()
     twice = lab.Subject.to_arrays("name", "name", order_by="KEY")
     assert twice[0].tolist() == twice[1].tolist()
-    assert lab.Subject.to_arrays(include_key=True).dtype.names == ("subject_id", "name", "sex", "weight")
+    assert lab.Subject.to_arrays(include_key=True).dtype.names == (
+        "subject_id",
+        "name",
+        "sex",
+        "weight",
+    )
 
 
 @pytest.fixture
@@ -230,26 +275,47 @@ def shapes(schema):
 
 
 def test_arrays_of_one_shape_are_stacked(shapes):
-    same, mixed, far, anything = shapes.to_arrays("same", "mixed", "far", "any", order_by="KEY")
-    assert same.shape == (3, 1, 2, 1) and same.dtype == np.float32 and same[2, 0, 0, 0] == 2
-    assert mixed.dtype == object and [a.shape for a in mixed] == [(1, 1), (1, 2), (1, 3)]
-    assert far.shape == (3, 1, 2) and far.dtype == np.int16 and far[2].tolist() == [[2, 2]]
+    same, mixed, far, anything = shapes.to_arrays(
+        "same", "mixed", "far", "any", order_by="KEY"
+    )
+    assert (
+        same.shape == (3, 1, 2, 1)
+        and same.dtype == np.float32
+        and same[2, 0, 0, 0] == 2
+    )
+    assert mixed.dtype == object and [a.shape for a in mixed] == [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+    ]
+    assert (
+        far.shape == (3, 1, 2) and far.dtype == np.int16 and far[2].tolist() == [[2, 2]]
+    )
     assert anything.tolist() == [1, "a", {"k": (1, 2)}]
 
 
 def test_squeeze_takes_dimensions_of_length_one_from_decoded_arrays(shapes):
     row = shapes.to_dicts(order_by="KEY", squeeze=True)[1]
-    assert row["same"].shape == (2,) and row["mixed"].shape == (2,) and row["any"] == "a"
+    assert (
+        row["same"].shape == (2,) and row["mixed"].shape == (2,) and row["any"] == "a"
+    )
     same, mixed = shapes.to_arrays("same", "mixed", order_by="KEY", squeeze=True)
     assert same.shape == (3, 2) and [a.shape for a in mixed] == [(), (2,), (3,)]
     assert shapes.to_arrays("far", squeeze=True).shape == (3, 2)
-    assert (shapes & "i = 1").to_arrays("same", squeeze=True).shape == (1, 2)  # the rows are no such dimension
+    assert (shapes & "i = 1").to_arrays("same", squeeze=True).shape == (
+        1,
+        2,
+    )  # the rows are no such dimension
     structured = shapes.to_arrays(order_by="KEY", squeeze=True)
     assert [a.shape for a in structured["same"]] == [(2,)] * 3
     assert (shapes & "i = 0").fetch1("same", squeeze=True).shape == (2,)
     assert (shapes & "i = 0").fetch1(squeeze=True)["same"].shape == (2,)
     assert [a.shape for a in shapes.to_pandas(squeeze=True)["same"]] == [(2,)] * 3
-    assert shapes.proj("same").to_arrow(squeeze=True)["same"].to_pylist() == [[0, 0], [1, 1], [2, 2]]
+    assert shapes.proj("same").to_arrow(squeeze=True)["same"].to_pylist() == [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+    ]
     assert shapes.to_dicts()[0]["same"].shape == (1, 2, 1)
 
 
@@ -268,9 +334,13 @@ def test_pandas(kinds, lab):
     assert frame["flag"].dtype == np.bool_ and frame["moment"].dtype == "datetime64[us]"
     assert frame["text"].tolist() == ["héllo", ""]
     assert frame["price"].tolist() == [decimal.Decimal("12.5"), None]
-    assert frame["day"][1] == datetime.date(2024, 2, 29) and frame["uid"][1] == uuid.UUID(int=5)
+    assert frame["day"][1] == datetime.date(2024, 2, 29) and frame["uid"][
+        1
+    ] == uuid.UUID(int=5)
     assert np.isnan(frame["single"][2]) and pd.isna(frame["moment"][2])
-    assert frame["value"][1].tolist() == [0, 1, 2] and isinstance(frame["array"][1], dj.NpyRef)
+    assert frame["value"][1].tolist() == [0, 1, 2] and isinstance(
+        frame["array"][1], dj.NpyRef
+    )
     assert lab.Session.to_pandas().index.names == ["subject_id", "session_no"]
     assert dj.U().aggr(lab.Subject, n="count(*)").to_pandas()["n"].tolist() == [3]
     assert len((kinds & False).to_pandas()) == 0
@@ -299,10 +369,15 @@ def test_arrow_types_come_from_the_heading(kinds):
         table = expression.to_arrow(order_by="KEY")
         assert dict(zip(table.schema.names, table.schema.types)) == expected
     rows = plain(kinds).to_arrow(order_by="KEY").to_pylist()
-    assert rows[0] == FULL | {"doc": '{"a": [1, null, 1.5], "b": "t"}'} and rows[1] == BARE
+    assert (
+        rows[0] == FULL | {"doc": '{"a": [1, null, 1.5], "b": "t"}'} and rows[1] == BARE
+    )
     parsed = plain(kinds).to_arrow(order_by="KEY", json="parse")["doc"].to_pylist()
     assert parsed == [{"a": [1.0, None, 1.5], "b": "t"}, None]
-    assert kinds.proj("value").to_arrow(order_by="KEY")["value"].to_pylist() == [[0, 1, 2], None]
+    assert kinds.proj("value").to_arrow(order_by="KEY")["value"].to_pylist() == [
+        [0, 1, 2],
+        None,
+    ]
     with pytest.raises(ValueError, match="json"):
         kinds.to_arrow(json="yes")
 
@@ -335,7 +410,9 @@ def test_polars(kinds):
     full, bare = frame.rows(named=True)
     assert full == FULL | {"doc": '{"a": [1, null, 1.5], "b": "t"}'} and bare == BARE
     codecs = kinds.to_polars(order_by="KEY")
-    assert codecs["value"].dtype == pl.List(pl.Float64) and codecs["value"].to_list() == [[0, 1, 2], None]
+    assert codecs["value"].dtype == pl.List(pl.Float64) and codecs[
+        "value"
+    ].to_list() == [[0, 1, 2], None]
     assert codecs["array"].dtype == pl.Object and codecs["array"][0].shape == (1, 3)
     assert (kinds & False).to_polars().shape == (0, 18)
     doc = kinds.proj("doc").to_polars(json="parse", order_by="KEY")["doc"]
@@ -344,16 +421,31 @@ def test_polars(kinds):
 
 def test_values_of_many_kinds_in_a_polars_column(shapes):
     frame = shapes.to_polars(order_by="KEY")
-    assert frame["any"].dtype == pl.Object and frame["any"].to_list() == [1, "a", {"k": (1, 2)}]
+    assert frame["any"].dtype == pl.Object and frame["any"].to_list() == [
+        1,
+        "a",
+        {"k": (1, 2)},
+    ]
 
 
 def test_expressions_speak_arrows_protocol(kinds, lab):
     table = pa.table(lab.Subject & "subject_id = 1")
-    assert table.to_pylist() == [{"subject_id": 1, "name": "Ada", "sex": "F", "weight": 20.5}]
+    assert table.to_pylist() == [
+        {"subject_id": 1, "name": "Ada", "sex": "F", "weight": 20.5}
+    ]
     assert pa.table(plain(kinds)).schema == plain(kinds).to_arrow().schema
-    frame = pl.DataFrame(lab.Subject.aggr(lab.Session, n="count(session_no)", last="max(session_date)"))
-    assert frame.sort("subject_id")["n"].to_list() == [2, 1, 0] and frame["last"].dtype == pl.Date
-    assert pl.DataFrame(kinds.proj("value"))["value"].to_list()[0] == [0, 1, 2]  # by way of pyarrow
+    frame = pl.DataFrame(
+        lab.Subject.aggr(lab.Session, n="count(session_no)", last="max(session_date)")
+    )
+    assert (
+        frame.sort("subject_id")["n"].to_list() == [2, 1, 0]
+        and frame["last"].dtype == pl.Date
+    )
+    assert pl.DataFrame(kinds.proj("value"))["value"].to_list()[0] == [
+        0,
+        1,
+        2,
+    ]  # by way of pyarrow
 
 
 def test_polars_does_without_pyarrow(kinds):
@@ -400,12 +492,22 @@ def test_fetch_still_works_and_says_where_it_is_called(lab):
     assert warned[0].filename == __file__
     assert array["name"].tolist() == ["Ada", "Bob", "O'Hara"]
     with pytest.warns(DeprecationWarning):
-        assert Subject.fetch(as_dict=True, order_by="KEY", limit=1) == [Subject.head(1)[0]]
-        assert Subject.fetch("name", order_by="KEY").tolist() == ["Ada", "Bob", "O'Hara"]
+        assert Subject.fetch(as_dict=True, order_by="KEY", limit=1) == [
+            Subject.head(1)[0]
+        ]
+        assert Subject.fetch("name", order_by="KEY").tolist() == [
+            "Ada",
+            "Bob",
+            "O'Hara",
+        ]
         names, keys = Subject.fetch("name", "KEY", order_by="name DESC")
         assert names[0] == "O'Hara" and keys[0] == {"subject_id": 3}
-        assert Subject.fetch("KEY", order_by="KEY") == [{"subject_id": i} for i in (1, 2, 3)]
-        assert Subject.fetch("KEY", "name", as_dict=True, limit=1) == [{"subject_id": 1, "name": "Ada"}]
+        assert Subject.fetch("KEY", order_by="KEY") == [
+            {"subject_id": i} for i in (1, 2, 3)
+        ]
+        assert Subject.fetch("KEY", "name", as_dict=True, limit=1) == [
+            {"subject_id": 1, "name": "Ada"}
+        ]
         assert Subject.fetch(format="frame").index.name == "subject_id"
         for wrong in ({"format": "frame", "as_dict": True}, {"format": "list"}):
             with pytest.raises(dj.DataJointError, match="format"):

@@ -18,8 +18,14 @@ import pytest
 import lodestore as dj
 from lodestore import errors
 
-RECORDS = np.array([(4, "D", 1.5), (5, "E", np.nan)], dtype=[("subject_id", int), ("name", "U8"), ("weight", float)])
-DICTS = [{"subject_id": 4, "name": "D", "weight": 1.5}, {"subject_id": 5, "name": "E", "weight": None}]
+RECORDS = np.array(
+    [(4, "D", 1.5), (5, "E", np.nan)],
+    dtype=[("subject_id", int), ("name", "U8"), ("weight", float)],
+)
+DICTS = [
+    {"subject_id": 4, "name": "D", "weight": 1.5},
+    {"subject_id": 5, "name": "E", "weight": None},
+]
 
 
 def added(lab):
@@ -37,9 +43,13 @@ FORMS = {
     "records": lambda: RECORDS,
     "a record array": lambda: RECORDS.view(np.recarray),
     "a list of records": lambda: list(RECORDS),
-    "NumPy scalars": lambda: [{n: RECORDS[i][n] for n in RECORDS.dtype.names} for i in range(2)],
+    "NumPy scalars": lambda: [
+        {n: RECORDS[i][n] for n in RECORDS.dtype.names} for i in range(2)
+    ],
     "a pandas frame": lambda: pd.DataFrame(RECORDS),
-    "a pandas frame with the key as index": lambda: pd.DataFrame(RECORDS).set_index("subject_id"),
+    "a pandas frame with the key as index": lambda: pd.DataFrame(RECORDS).set_index(
+        "subject_id"
+    ),
     "a pandas frame with an unnamed index": lambda: pd.DataFrame(RECORDS, index=[7, 8]),
     "a pandas frame of nullable types": lambda: pd.DataFrame(DICTS).convert_dtypes(),
     "a polars frame": lambda: pl.DataFrame(DICTS),
@@ -58,7 +68,14 @@ def test_every_form_of_rows(lab, form):
     assert added(lab) == DICTS
 
 
-@pytest.mark.parametrize("row", [(4, "D", None, 1.5), [4, "D", None, 1.5], np.array([4, "D", None, 1.5], dtype=object)])
+@pytest.mark.parametrize(
+    "row",
+    [
+        (4, "D", None, 1.5),
+        [4, "D", None, 1.5],
+        np.array([4, "D", None, 1.5], dtype=object),
+    ],
+)
 def test_positional_rows_warn_where_they_are_given(lab, row):
     with pytest.warns(DeprecationWarning, match="order of the attributes") as warned:
         lab.Subject.insert([row])
@@ -115,7 +132,9 @@ def test_a_query(lab):
 def test_insert_dataframe(lab):
     frame = pd.DataFrame({"name": ["D"]}, index=pd.Index([4], name="subject_id"))
     lab.Subject.insert_dataframe(frame)
-    lab.Subject.insert_dataframe(pd.DataFrame({"subject_id": [5], "name": ["E"]}, index=[9]))
+    lab.Subject.insert_dataframe(
+        pd.DataFrame({"subject_id": [5], "name": ["E"]}, index=[9])
+    )
     lab.Subject.insert_dataframe(frame.assign(subject_id=6), index_as_pk=False)
     assert [row["subject_id"] for row in added(lab)] == [4, 5, 6]
     lab.Subject.insert_dataframe(frame, skip_duplicates=True)
@@ -124,9 +143,17 @@ def test_insert_dataframe(lab):
     for wrong in (DICTS, pl.DataFrame(DICTS), None):
         with pytest.raises(dj.DataJointError, match="pandas"):
             lab.Subject.insert_dataframe(wrong)
-    dates = pd.DataFrame({"subject_id": [1], "session_no": [9], "session_date": [pd.Timestamp("2024-03-01")]})
+    dates = pd.DataFrame(
+        {
+            "subject_id": [1],
+            "session_no": [9],
+            "session_date": [pd.Timestamp("2024-03-01")],
+        }
+    )
     lab.Session.insert_dataframe(dates)
-    assert (lab.Session & "session_no = 9").fetch1("session_date") == datetime.date(2024, 3, 1)
+    assert (lab.Session & "session_no = 9").fetch1("session_date") == datetime.date(
+        2024, 3, 1
+    )
 
 
 def test_a_fetched_frame_goes_back_in(lab, kinds):
@@ -136,7 +163,10 @@ def test_a_fetched_frame_goes_back_in(lab, kinds):
     lab.Subject.insert_dataframe(frame)
     assert lab.Subject.to_pandas().equals(frame)
     table = kinds.proj(..., "-array", "-value")
-    rows, dicts = table.to_polars(order_by="KEY", json="parse"), table.to_dicts(order_by="KEY")
+    rows, dicts = (
+        table.to_polars(order_by="KEY", json="parse"),
+        table.to_dicts(order_by="KEY"),
+    )
     kinds.delete()
     kinds.insert(rows)
     assert table.to_dicts(order_by="KEY") == dicts
@@ -173,10 +203,16 @@ def test_a_fetched_frame_goes_back_in(lab, kinds):
         ("moment", datetime.date(2024, 3, 1), datetime.datetime(2024, 3, 1)),
         ("moment", "2024-03-01 12:00:00", datetime.datetime(2024, 3, 1, 12)),
         ("moment", pd.Timestamp("2024-03-01 12:00"), datetime.datetime(2024, 3, 1, 12)),
-        ("moment", np.datetime64("2024-03-01T12:00:00.5"), datetime.datetime(2024, 3, 1, 12, 0, 0, 500000)),
         (
             "moment",
-            datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+            np.datetime64("2024-03-01T12:00:00.5"),
+            datetime.datetime(2024, 3, 1, 12, 0, 0, 500000),
+        ),
+        (
+            "moment",
+            datetime.datetime(
+                2024, 3, 1, 12, tzinfo=datetime.timezone(datetime.timedelta(hours=2))
+            ),
             datetime.datetime(2024, 3, 1, 10),
         ),
         ("uid", str(uuid.UUID(int=9)), uuid.UUID(int=9)),
@@ -236,7 +272,15 @@ def test_values_are_stored_as_their_attribute_says(kinds, name, given, stored):
     ids=repr,
 )
 def test_values_that_do_not_fit_name_the_place_and_leave_nothing(kinds, name, given):
-    good = {"id": 3, "big": 0, "flag": True, "code": "c", "choice": "x", "array": np.zeros(3), name: None}
+    good = {
+        "id": 3,
+        "big": 0,
+        "flag": True,
+        "code": "c",
+        "choice": "x",
+        "array": np.zeros(3),
+        name: None,
+    }
     if name in ("big", "flag", "code", "choice"):
         good[name] = {"big": 0, "flag": True, "code": "c", "choice": "x"}[name]
     objects = [path for path in Path().rglob("*.npy")]
@@ -251,14 +295,42 @@ def test_values_that_do_not_fit_name_the_place_and_leave_nothing(kinds, name, gi
 
 # -- names, keys, defaults ---------------------------------------------------------------------------------------------
 BAD_ROWS = {
-    "an unknown name": ([{"name": "x", "nmae": "y"}], errors.UnknownKeyError, "Did you mean `name`"),
-    "an unknown name in a later row": ([{"name": "x"}, {"name": "x", "zz": 1}], KeyError, "zz.*row 1"),
+    "an unknown name": (
+        [{"name": "x", "nmae": "y"}],
+        errors.UnknownKeyError,
+        "Did you mean `name`",
+    ),
+    "an unknown name in a later row": (
+        [{"name": "x"}, {"name": "x", "zz": 1}],
+        KeyError,
+        "zz.*row 1",
+    ),
     "a missing attribute": ([{}], errors.MissingAttributeError, "name.*subject_id=4"),
-    "None without a default": ([{"name": None}], errors.MissingAttributeError, "name.*subject_id=4"),
-    "rows of different shapes": ([{"name": "x"}, {"name": "x", "sex": "M"}], dj.DataJointError, "also has sex.*row 1"),
-    "a key twice": ([{"name": "x"}, {"subject_id": 4, "name": "y"}], errors.DuplicateError, "subject_id=4.*row 1"),
-    "a key that is there": ([{"name": "x"}, {"subject_id": 1, "name": "y"}], errors.DuplicateError, "subject_id=1.*row 1"),
-    "None in the key": ([{"subject_id": None, "name": "x"}], errors.MissingAttributeError, "subject_id"),
+    "None without a default": (
+        [{"name": None}],
+        errors.MissingAttributeError,
+        "name.*subject_id=4",
+    ),
+    "rows of different shapes": (
+        [{"name": "x"}, {"name": "x", "sex": "M"}],
+        dj.DataJointError,
+        "also has sex.*row 1",
+    ),
+    "a key twice": (
+        [{"name": "x"}, {"subject_id": 4, "name": "y"}],
+        errors.DuplicateError,
+        "subject_id=4.*row 1",
+    ),
+    "a key that is there": (
+        [{"name": "x"}, {"subject_id": 1, "name": "y"}],
+        errors.DuplicateError,
+        "subject_id=1.*row 1",
+    ),
+    "None in the key": (
+        [{"subject_id": None, "name": "x"}],
+        errors.MissingAttributeError,
+        "subject_id",
+    ),
 }
 
 
@@ -294,7 +366,9 @@ def test_a_generator_that_fails_leaves_nothing(lab):
 
 def test_a_missing_parent_is_named(lab):
     row = {"subject_id": 99, "session_no": 1, "session_date": "2024-01-01"}
-    with pytest.raises(errors.IntegrityError, match="lab.subject.*subject_id=99") as caught:
+    with pytest.raises(
+        errors.IntegrityError, match="lab.subject.*subject_id=99"
+    ) as caught:
         lab.Session.insert([row | {"subject_id": 1, "session_no": 7}, row])
     assert caught.value.row == 1 and len(lab.Session) == 3
     with pytest.raises(errors.IntegrityError, match="rig"):
@@ -302,7 +376,9 @@ def test_a_missing_parent_is_named(lab):
 
 
 def test_defaults(lab):
-    lab.Session.insert1({"subject_id": 3, "session_no": 1, "session_date": "2024-01-01", "notes": None})
+    lab.Session.insert1(
+        {"subject_id": 3, "session_no": 1, "session_date": "2024-01-01", "notes": None}
+    )
     row = (lab.Session & "subject_id = 3").fetch1()
     assert row["notes"] == "" and row["rig"] is None
     lab.Subject.insert([])
@@ -328,15 +404,24 @@ def test_an_empty_row_takes_every_default(schema):
 def test_skip_duplicates_and_replace(lab):
     rows = [{"subject_id": 4, "name": "x"}, {"subject_id": 3, "name": "y"}]
     lab.Subject.insert(rows, skip_duplicates=True)
-    assert (lab.Subject & "subject_id = 3").fetch1("name") == "O'Hara" and len(lab.Subject) == 4
+    assert (lab.Subject & "subject_id = 3").fetch1("name") == "O'Hara" and len(
+        lab.Subject
+    ) == 4
     lab.Subject.update1({"subject_id": 3, "weight": 1.0})
     lab.Subject.insert(rows, replace=True)
-    assert (lab.Subject & "subject_id = 3").fetch1() == {"subject_id": 3, "name": "y", "sex": None, "weight": None}
+    assert (lab.Subject & "subject_id = 3").fetch1() == {
+        "subject_id": 3,
+        "name": "y",
+        "sex": None,
+        "weight": None,
+    }
     lab.Subject.insert1({"subject_id": 1, "name": "Eve"}, replace=True)
     assert len(lab.Session & "subject_id = 1") == 2  # dependents stay
     with pytest.raises(dj.DataJointError, match="contradict"):
         lab.Subject.insert(rows, replace=True, skip_duplicates=True)
-    lab.Subject.insert1({"subject_id": 5, "name": "z", "zz": 1}, ignore_extra_fields=True)
+    lab.Subject.insert1(
+        {"subject_id": 5, "name": "z", "zz": 1}, ignore_extra_fields=True
+    )
     assert (lab.Subject & "subject_id = 5").fetch1("name") == "z"
 
 
@@ -379,7 +464,11 @@ def test_auto_populated_tables_refuse_direct_inserts(lab):
             """
 
     for table in (Auto, Auto()):
-        for write in (table.insert1, lambda row, t=table: t.insert([row]), lambda row, t=table: t.insert(lab.Subject.proj())):
+        for write in (
+            table.insert1,
+            lambda row, t=table: t.insert([row]),
+            lambda row, t=table: t.insert(lab.Subject.proj()),
+        ):
             with pytest.raises(dj.DataJointError, match="allow_direct_insert"):
                 write({"subject_id": 1})
     assert len(Auto) == 0
@@ -393,7 +482,12 @@ def test_auto_populated_tables_refuse_direct_inserts(lab):
 def test_update1(lab):
     key = {"subject_id": 1}
     lab.Subject.update1({**key, "name": "Eve", "weight": None})
-    assert (lab.Subject & key).fetch1() == {"subject_id": 1, "name": "Eve", "sex": "F", "weight": None}
+    assert (lab.Subject & key).fetch1() == {
+        "subject_id": 1,
+        "name": "Eve",
+        "sex": "F",
+        "weight": None,
+    }
     lab.Session.update1({**key, "session_no": 1, "notes": None, "rig": "r2"})
     assert (lab.Session & key & "session_no = 1").fetch1("notes", "rig") == ("", "r2")
     for row, kind, said in [
@@ -418,7 +512,11 @@ def test_update1(lab):
 def test_update1_of_codec_values(kinds):
     kinds.update1({"id": 2, "value": [1, 2], "array": np.arange(2), "doc": {"k": 1}})
     row = (kinds & "id = 2").fetch1()
-    assert row["value"] == [1, 2] and np.array_equal(row["array"], [0, 1]) and row["doc"] == {"k": 1}
+    assert (
+        row["value"] == [1, 2]
+        and np.array_equal(row["array"], [0, 1])
+        and row["doc"] == {"k": 1}
+    )
     kinds.update1({"id": 2, "array": None})
     assert (kinds & "id = 2").fetch1("array") is None
 
@@ -437,7 +535,14 @@ def test_validate_finds_everything_and_writes_nothing(lab):
     )
     assert not result and not result.is_valid and result.rows_checked == 7
     found = {(row, name) for row, name, _ in result.errors}
-    assert {(1, "subject_id"), (2, "name"), (3, "zz"), (4, None), (5, None), (8 - 2, "name")} <= found
+    assert {
+        (1, "subject_id"),
+        (2, "name"),
+        (3, "zz"),
+        (4, None),
+        (5, None),
+        (8 - 2, "name"),
+    } <= found
     assert not any(row == 0 for row, _, _ in result.errors)
     assert "7 rows" in result.summary()
     with pytest.raises(dj.DataJointError, match="Validation failed"):
@@ -450,7 +555,9 @@ def test_validate_takes_what_insert_takes(lab):
         result = lab.Subject.validate(form())
         assert result and result.rows_checked == 2 and result.errors == []
         result.raise_if_invalid()
-    assert lab.Subject.validate([{"subject_id": 4, "name": "x", "zz": 1}], ignore_extra_fields=True)
+    assert lab.Subject.validate(
+        [{"subject_id": 4, "name": "x", "zz": 1}], ignore_extra_fields=True
+    )
     assert not lab.Subject.validate([{"subject_id": 4, "name": "x", "zz": 1}])
     assert len(lab.Subject.validate([{"name": "x"}] * 15).errors) >= 15
     assert "more" in lab.Subject.validate([{"name": "x"}] * 15).summary()

@@ -28,7 +28,11 @@ RESTRICTIONS = {
     "None is NULL": ({"sex": None}, [3], [1, 2]),
     "unknown keys are ignored": ({"name": "Ada", "zzz": 5}, [1], [2, 3]),
     "any mapping": (collections.ChainMap({"subject_id": 2}), [2], [1, 3]),
-    "several keys, negated as a whole": ({"subject_id": 1, "name": "Bob"}, [], [1, 2, 3]),
+    "several keys, negated as a whole": (
+        {"subject_id": 1, "name": "Bob"},
+        [],
+        [1, 2, 3],
+    ),
     "NumPy values": ({"subject_id": np.int64(2), "name": np.str_("Bob")}, [2], [1, 3]),
     "a float for an integer": ({"subject_id": 2.0}, [2], [1, 3]),
     "text for a number": ({"subject_id": "2"}, [2], [1, 3]),
@@ -38,7 +42,11 @@ RESTRICTIONS = {
     "record": (np.array([(2,)], dtype=[("subject_id", int)])[0], [2], [1, 3]),
     "records": (np.array([(2,), (3,)], dtype=[("subject_id", int)]), [2, 3], [1]),
     "data frame": (pd.DataFrame({"subject_id": [1, 3]}), [1, 3], [2]),
-    "its named index": (pd.DataFrame({"name": ["Ada"]}, index=pd.Index([1], name="subject_id")), [1], [2, 3]),
+    "its named index": (
+        pd.DataFrame({"name": ["Ada"]}, index=pd.Index([1], name="subject_id")),
+        [1],
+        [2, 3],
+    ),
     "polars frame": (pl.DataFrame({"subject_id": [1, 3]}), [1, 3], [2]),
     "AndList": (dj.AndList(["weight > 10", "sex = 'F'"]), [1], [2]),
     "Not": (dj.Not("sex = 'M'"), [1], [2]),
@@ -73,7 +81,9 @@ def test_percent_signs_are_plain_text(lab):
     for text in ("notes LIKE '50%'", "notes LIKE '50%%'", "notes LIKE '%done'"):
         assert (lab.Session & text).keys() == [{"subject_id": 2, "session_no": 1}]
     assert len(lab.Session & {"notes": "50% done"}) == 1
-    assert lab.Subject.proj(odd="subject_id % 2").to_arrays("odd", order_by="KEY").tolist() == [1, 0, 1]
+    assert lab.Subject.proj(odd="subject_id % 2").to_arrays(
+        "odd", order_by="KEY"
+    ).tolist() == [1, 0, 1]
 
 
 def test_restriction_by_expressions(lab):
@@ -82,7 +92,9 @@ def test_restriction_by_expressions(lab):
     assert ids(Subject - Session) == ids(Subject & -Session()) == [3]
     assert ids(Subject & (Session & "session_no = 2")) == [1]
     assert ids(Subject & [Session & "session_no = 2", {"subject_id": 3}]) == [1, 3]
-    assert ids(Subject & (Subject.aggr(Session, n="count(session_no)") & "n > 1")) == [1]
+    assert ids(Subject & (Subject.aggr(Session, n="count(session_no)") & "n > 1")) == [
+        1
+    ]
     assert ids(Subject & (Session & dj.Top(1, "session_date DESC"))) == [2]
     # A NULL on the other side does not empty the antijoin.
     Rig.insert1({"rig": "r3", "room": 30})
@@ -128,7 +140,18 @@ def test_restriction_binds_values_of_every_type(kinds):
 
 @pytest.mark.parametrize(
     "condition",
-    [None, 3, 2.5, np.True_, b"x", ..., object(), pd.Series([1, 2]), collections.namedtuple("N", "a")(1), [None]],
+    [
+        None,
+        3,
+        2.5,
+        np.True_,
+        b"x",
+        ...,
+        object(),
+        pd.Series([1, 2]),
+        collections.namedtuple("N", "a")(1),
+        [None],
+    ],
     ids=repr,
 )
 def test_what_is_no_condition_is_refused(lab, condition):
@@ -139,10 +162,20 @@ def test_what_is_no_condition_is_refused(lab, condition):
 
 
 def test_values_that_cannot_be_compared_are_refused(lab, kinds):
-    for condition in ({"name": object()}, {"name": ["Ada"]}, {"subject_id": "abc"}, {"weight": "heavy"}, {1: 2}):
+    for condition in (
+        {"name": object()},
+        {"name": ["Ada"]},
+        {"subject_id": "abc"},
+        {"weight": "heavy"},
+        {1: 2},
+    ):
         with pytest.raises(dj.DataJointError):
             len(lab.Subject & condition)
-    for condition in ({"day": "02/29/2024"}, {"uid": "no uuid"}, {"value": np.arange(3.0)}):
+    for condition in (
+        {"day": "02/29/2024"},
+        {"uid": "no uuid"},
+        {"value": np.arange(3.0)},
+    ):
         with pytest.raises(dj.DataJointError, match=next(iter(condition))):
             len(kinds & condition)
 
@@ -195,23 +228,47 @@ def test_expressions_do_not_change_but_restrict_in_place_does(lab):
 def test_projection_selects_drops_renames_and_computes(lab):
     Session = lab.Session
     assert Session.proj().heading.names == ["subject_id", "session_no"]
-    assert Session.proj("notes", "-rig").heading.names == ["subject_id", "session_no", "notes"]
-    assert Session.proj(..., "- notes").heading.names == ["subject_id", "session_no", "session_date", "rig"]
-    renamed = Session.proj(..., "-notes", d="session_date", y="YEAR(session_date)") & "session_no = 2"
+    assert Session.proj("notes", "-rig").heading.names == [
+        "subject_id",
+        "session_no",
+        "notes",
+    ]
+    assert Session.proj(..., "- notes").heading.names == [
+        "subject_id",
+        "session_no",
+        "session_date",
+        "rig",
+    ]
+    renamed = (
+        Session.proj(..., "-notes", d="session_date", y="YEAR(session_date)")
+        & "session_no = 2"
+    )
     assert renamed.to_dicts() == [
-        {"subject_id": 1, "session_no": 2, "d": datetime.date(2024, 1, 2), "rig": None, "y": 2024}
+        {
+            "subject_id": 1,
+            "session_no": 2,
+            "d": datetime.date(2024, 1, 2),
+            "rig": None,
+            "y": 2024,
+        }
     ]
     swapped = Session.proj(notes="rig", rig="notes").to_dicts(order_by="KEY")[0]
     assert swapped == {"subject_id": 1, "session_no": 1, "notes": "r1", "rig": "first"}
     assert lab.Subject.proj(other="(subject_id)").primary_key == ["subject_id", "other"]
     assert lab.Subject.proj(mouse="subject_id").primary_key == ["mouse"]
-    assert (Session.proj(y="YEAR(session_date)") & "y = 2024" & {"y": 2024}).heading.names[-1] == "y"
+    assert (
+        Session.proj(y="YEAR(session_date)") & "y = 2024" & {"y": 2024}
+    ).heading.names[-1] == "y"
     assert len(Session.proj(y="YEAR(session_date)") & "y = 2024") == 3
     assert Session.proj(n="session_no").proj(m="n").primary_key == ["subject_id", "m"]
 
 
 def test_projection_keeps_types_through_renames_and_json_paths(kinds):
-    row = (kinds & "id = 1").proj(when="moment", v="value", first="doc.a[0]", word="doc.b").fetch1()
+    row = (
+        (kinds & "id = 1")
+        .proj(when="moment", v="value", first="doc.a[0]", word="doc.b")
+        .fetch1()
+    )
     assert row["when"] == datetime.datetime(2024, 1, 1, 2, 3, 4, 567890)
     assert np.array_equal(row["v"], [0, 1, 2])
     assert (row["first"], row["word"]) == ("1", "t")
@@ -228,7 +285,11 @@ def test_projection_refuses(lab):
     ]:
         with pytest.raises(dj.DataJointError):
             Subject.proj(*arguments, **named)
-    for build in (lambda: Subject.proj(x=3), lambda: Subject.aggr(lab.Session, n=3), lambda: dj.U().aggr(Subject, n=3)):
+    for build in (
+        lambda: Subject.proj(x=3),
+        lambda: Subject.aggr(lab.Session, n=3),
+        lambda: dj.U().aggr(Subject, n=3),
+    ):
         with pytest.raises(TypeError) as caught:
             build()
         assert isinstance(caught.value, dj.DataJointError)
@@ -238,15 +299,28 @@ def test_projection_refuses(lab):
 def test_joins(lab):
     Subject, Rig, Session = lab.Subject, lab.Rig, lab.Session
     joined = Session * Rig
-    assert joined.heading.names == ["subject_id", "session_no", "session_date", "rig", "notes", "room"]
+    assert joined.heading.names == [
+        "subject_id",
+        "session_no",
+        "session_date",
+        "rig",
+        "notes",
+        "room",
+    ]
     assert joined.primary_key == ["subject_id", "session_no"]
     assert joined.to_arrays("room", order_by="KEY").tolist() == [10, 20]
     assert len(Rig * Session) == 2
-    assert (Subject * Session * Session.Trial).primary_key == ["subject_id", "session_no", "trial_no"]
+    assert (Subject * Session * Session.Trial).primary_key == [
+        "subject_id",
+        "session_no",
+        "trial_no",
+    ]
     assert len(Subject * Session * Session.Trial) == 4
     assert len(Subject.proj() * Rig) == 6
     # A Top closes its operand.
-    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays("session_no").tolist() == [1, 2]
+    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays(
+        "session_no"
+    ).tolist() == [1, 2]
 
 
 def test_extend_keeps_every_row(lab):
@@ -254,7 +328,11 @@ def test_extend_keeps_every_row(lab):
     extended = Session.extend(Rig & "rig = 'r1'")
     assert extended.to_arrays("room", order_by="KEY").tolist() == [10, None, None]
     assert extended.heading["room"].nullable
-    assert Session.join(Rig, left=True).to_arrays("room", order_by="KEY").tolist() == [10, None, 20]
+    assert Session.join(Rig, left=True).to_arrays("room", order_by="KEY").tolist() == [
+        10,
+        None,
+        20,
+    ]
     with pytest.raises(dj.DataJointError, match="session_no"):
         lab.Subject.extend(Session)
     assert len(lab.Subject.join(Session, left=True, allow_nullable_pk=True)) == 4
@@ -266,7 +344,11 @@ def test_namesakes_must_have_one_origin(lab):
         Subject * Subject
     assert len(Subject * Subject.proj()) == 3
     other = Rig.proj(name="rig")
-    for build in (lambda: Subject & other, lambda: Subject * other, lambda: Subject in Subject()):
+    for build in (
+        lambda: Subject & other,
+        lambda: Subject * other,
+        lambda: Subject in Subject(),
+    ):
         with pytest.raises(dj.DataJointError, match="name"):
             build()
     assert len(Subject.restrict(other, semantic_check=False)) == 0
@@ -277,24 +359,61 @@ def test_namesakes_must_have_one_origin(lab):
 # -- aggregation -------------------------------------------------------------------------------------------------------
 def test_aggregation(lab):
     Subject, Session = lab.Subject, lab.Session
-    counted = Subject.aggr(Session, "name", n="count(session_no)", last="max(session_date)", all="count(*)")
+    counted = Subject.aggr(
+        Session, "name", n="count(session_no)", last="max(session_date)", all="count(*)"
+    )
     assert counted.to_dicts(order_by="KEY") == [
-        {"subject_id": 1, "name": "Ada", "n": 2, "last": datetime.date(2024, 1, 2), "all": 2},
-        {"subject_id": 2, "name": "Bob", "n": 1, "last": datetime.date(2024, 2, 1), "all": 1},
+        {
+            "subject_id": 1,
+            "name": "Ada",
+            "n": 2,
+            "last": datetime.date(2024, 1, 2),
+            "all": 2,
+        },
+        {
+            "subject_id": 2,
+            "name": "Bob",
+            "n": 1,
+            "last": datetime.date(2024, 2, 1),
+            "all": 1,
+        },
         {"subject_id": 3, "name": "O'Hara", "n": 0, "last": None, "all": 1},
     ]
-    assert ids(counted & "n > 1") == [1] and len(counted) == 3 and bool(counted & "n > 5") is False
+    assert (
+        ids(counted & "n > 1") == [1]
+        and len(counted) == 3
+        and bool(counted & "n > 5") is False
+    )
     assert ids(Subject.aggr(Session, n="count(*)", exclude_nonmatching=True)) == [1, 2]
-    assert Subject.aggr(Session, ..., n="count(session_no)").heading.names == ["subject_id", "name", "sex", "weight", "n"]
-    assert Subject.aggregate(Session & "session_no > 1", n="count(session_no)").to_arrays(
+    assert Subject.aggr(Session, ..., n="count(session_no)").heading.names == [
+        "subject_id",
+        "name",
+        "sex",
+        "weight",
+        "n",
+    ]
+    assert Subject.aggregate(
+        Session & "session_no > 1", n="count(session_no)"
+    ).to_arrays("n", order_by="KEY").tolist() == [1, 0, 0]
+    top = Session & dj.Top(1, "session_date")
+    assert Subject.aggr(top, n="count(session_no)").to_arrays(
         "n", order_by="KEY"
     ).tolist() == [1, 0, 0]
-    top = Session & dj.Top(1, "session_date")
-    assert Subject.aggr(top, n="count(session_no)").to_arrays("n", order_by="KEY").tolist() == [1, 0, 0]
 
 
 def test_extremes_keep_the_kind_of_the_attribute(kinds):
-    row = dj.U().aggr(kinds, d="max(day)", m="min(moment)", p="MAX( price )", u="max(uid)", s="max(single)").fetch1()
+    row = (
+        dj.U()
+        .aggr(
+            kinds,
+            d="max(day)",
+            m="min(moment)",
+            p="MAX( price )",
+            u="max(uid)",
+            s="max(single)",
+        )
+        .fetch1()
+    )
     assert row["d"] == datetime.date(2024, 2, 29)
     assert row["m"] == datetime.datetime(2024, 1, 1, 2, 3, 4, 567890)
     assert row["p"] == decimal.Decimal("12.5") and isinstance(row["p"], decimal.Decimal)
@@ -319,19 +438,32 @@ def test_the_universal_set(lab):
     Session = lab.Session
     rigs = dj.U("rig") & Session
     assert rigs.primary_key == ["rig"]
-    assert rigs.to_dicts(order_by="rig") == [{"rig": None}, {"rig": "r1"}, {"rig": "r2"}]
+    assert rigs.to_dicts(order_by="rig") == [
+        {"rig": None},
+        {"rig": "r1"},
+        {"rig": "r2"},
+    ]
     assert len(rigs) == 3 and len(dj.U("rig") & (Session & "session_no = 2")) == 1
     assert dj.U("rig").aggr(Session, n="count(*)").to_dicts(order_by="rig") == [
         {"rig": None, "n": 1},
         {"rig": "r1", "n": 1},
         {"rig": "r2", "n": 1},
     ]
-    assert dj.U("session_no").aggr(Session, n="count(*)").to_arrays("n", order_by="KEY").tolist() == [2, 1]
+    assert dj.U("session_no").aggr(Session, n="count(*)").to_arrays(
+        "n", order_by="KEY"
+    ).tolist() == [2, 1]
     total = dj.U().aggr(Session, n="count(*)", last="max(session_date)")
-    assert total.to_dicts() == [{"n": 3, "last": datetime.date(2024, 2, 1)}] and total.primary_key == []
+    assert (
+        total.to_dicts() == [{"n": 3, "last": datetime.date(2024, 2, 1)}]
+        and total.primary_key == []
+    )
     assert total.fetch1("n") == 3 and len(total) == 1
-    assert dj.U("y").aggr(Session.proj(y="YEAR(session_date)"), n="count(*)").to_dicts() == [{"y": 2024, "n": 3}]
-    assert (dj.U() & Session).to_dicts() == [{}] and (dj.U() & (Session & False)).to_dicts() == []
+    assert dj.U("y").aggr(
+        Session.proj(y="YEAR(session_date)"), n="count(*)"
+    ).to_dicts() == [{"y": 2024, "n": 3}]
+    assert (dj.U() & Session).to_dicts() == [{}] and (
+        dj.U() & (Session & False)
+    ).to_dicts() == []
     assert dj.U("a", "b").primary_key == ["a", "b"]
 
 
@@ -347,7 +479,10 @@ def test_the_universal_set_refuses(lab):
     ):
         with pytest.raises(dj.DataJointError):
             build()
-    for build in (lambda: dj.U(5), lambda: dj.U("rig").aggr(Session, "notes", n="count(*)")):
+    for build in (
+        lambda: dj.U(5),
+        lambda: dj.U("rig").aggr(Session, "notes", n="count(*)"),
+    ):
         with pytest.raises(TypeError):
             build()
 
@@ -355,7 +490,10 @@ def test_the_universal_set_refuses(lab):
 def test_unions(lab):
     Subject = lab.Subject
     men, women = (Subject & "sex = 'M'").proj(), (Subject & "sex = 'F'").proj()
-    assert (men + women).to_dicts(order_by="KEY") == [{"subject_id": 1}, {"subject_id": 2}]
+    assert (men + women).to_dicts(order_by="KEY") == [
+        {"subject_id": 1},
+        {"subject_id": 2},
+    ]
     assert len(Subject.proj() + Subject.proj()) == 3
     assert ids((men + women) & "subject_id > 1") == [2] and bool(men + women)
     merged = Subject.proj("name") + (Subject & "subject_id < 3").proj("sex")
@@ -376,13 +514,21 @@ def test_top(lab):
     assert ids(Subject & dj.Top()) == [1]
     assert ids(Subject & dj.Top(2, "weight DESC")) == [1, 2]
     assert ids(Subject & dj.Top(1, ["sex DESC", "KEY"])) == [2]
-    assert (Subject & dj.Top(None, "subject_id DESC", 1)).to_arrays("subject_id").tolist() == [2, 1]
+    assert (Subject & dj.Top(None, "subject_id DESC", 1)).to_arrays(
+        "subject_id"
+    ).tolist() == [2, 1]
     assert ids(Subject & dj.Top(2) & "sex = 'M'") == [2]
     assert ids((Subject & "subject_id > 1") & dj.Top(1)) == [2]
-    assert len(Subject & dj.Top(2)) == 2 and not (Subject & dj.Top(0)) and not (Subject & dj.Top(5, offset=3))
+    assert (
+        len(Subject & dj.Top(2)) == 2
+        and not (Subject & dj.Top(0))
+        and not (Subject & dj.Top(5, offset=3))
+    )
     assert ids(Subject & dj.Top(np.int64(2))) == [1, 2]
     # Two in a row: the second counts within the first.
-    assert (Subject & dj.Top(3)).to_arrays("subject_id", limit=3, offset=2).tolist() == [3]
+    assert (Subject & dj.Top(3)).to_arrays(
+        "subject_id", limit=3, offset=2
+    ).tolist() == [3]
     assert dj.Top(2, "a") == dj.Top(2, ["a"]) != dj.Top(3, "a")
 
 
@@ -408,7 +554,8 @@ def test_sql_text(lab):
     assert chosen.where_clause() == """ WHERE (sex = 'M')AND("name"='50%%')"""
     assert chosen.from_clause() == '"lab.subject"'
     assert chosen.make_sql() == (
-        'SELECT "subject_id","name","sex","weight" FROM "lab.subject"' + chosen.where_clause()
+        'SELECT "subject_id","name","sex","weight" FROM "lab.subject"'
+        + chosen.where_clause()
     )
     text, parameters = chosen.sql()
     assert "?" in text and "50%" not in text and parameters == ["50%"]
@@ -417,8 +564,13 @@ def test_sql_text(lab):
     assert len(dj.conn().query(chosen.make_sql()).fetchall()) == 0
 
 
-@pytest.mark.parametrize("value", ["a\\b", "x' OR 1=1 --", 'say "hi"', "100%", "%s", "%(a)s", "née", "a\nb", ""])
+@pytest.mark.parametrize(
+    "value",
+    ["a\\b", "x' OR 1=1 --", 'say "hi"', "100%", "%s", "%(a)s", "née", "a\nb", ""],
+)
 def test_values_are_never_read_as_sql(lab, value):
     lab.Subject.insert1({"subject_id": 9, "name": value})
     assert (lab.Subject & {"name": value}).fetch1("name") == value
-    assert len(dj.conn().query((lab.Subject & {"name": value}).make_sql()).fetchall()) == 1
+    assert (
+        len(dj.conn().query((lab.Subject & {"name": value}).make_sql()).fetchall()) == 1
+    )

@@ -6,8 +6,8 @@ use super::reading::{column_kind, resolve, type_of};
 use super::{Lode, lineage};
 use crate::config::Config;
 use crate::definition::{
-    AttributeLine, CoreType, Default, ForeignKeyLine, Item, ItemKind, Marker, NativeKind, NativeType,
-    Section, StorageType, TableName, Tier, Type, parse,
+    AttributeLine, CoreType, Default, ForeignKeyLine, Item, ItemKind, Marker, NativeKind,
+    NativeType, Section, StorageType, TableName, Tier, Type, parse,
 };
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sql::{BackendKind, CatalogTable, ColumnSpec, ForeignKeySpec, IndexSpec, TableSpec};

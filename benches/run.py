@@ -121,7 +121,10 @@ def main():
         if problem:
             line(workload, f"FAILED: {problem[:200]}", "", "", "", "")
         if workload == "npy":
-            off = [run(sys.executable, "lodestore", "npy", arguments.quick, {"LODE_BENCH_FSYNC": "off"})[0] for _ in range(runs)]
+            off = [
+                run(sys.executable, "lodestore", "npy", arguments.quick, {"LODE_BENCH_FSYNC": "off"})[0]
+                for _ in range(runs)
+            ]
             results["npy without fsync"] = {"lodestore": off}
             line("npy, lode.fsync off", "insert", show(median(off, "insert")), "", "", "")
     for workload in [w for w in OURS if not arguments.only or w in arguments.only]:

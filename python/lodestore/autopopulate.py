@@ -122,7 +122,9 @@ class AutoPopulate:
             ``{"success_count": int, "error_list": [(key, message or exception), …]}``
         """
         if reserve_jobs or priority is not None or refresh is not None:
-            raise UnsupportedError("job queues (reserve_jobs) are not available in this version; call populate() without")
+            raise UnsupportedError(
+                "job queues (reserve_jobs) are not available in this version; call populate() without"
+            )
         if processes not in (1, None, 0):
             raise UnsupportedError("several processes are not available in this version; use processes=1")
         if self._query.is_restricted():  # type: ignore[attr-defined]
@@ -219,7 +221,9 @@ class _Maker:
             self._held = (fingerprint(fetched), None)
             computed = _next(steps, self._name, "the computed value")
             if computed is None:
-                raise DataJointError(f"make_compute of {self._name} returned None; it must return what is to be inserted")
+                raise DataJointError(
+                    f"make_compute of {self._name} returned None; it must return what is to be inserted"
+                )
             self._held = (self._held[0], computed)
         finally:
             self._leave()
@@ -306,5 +310,3 @@ def fingerprint(value: Any) -> str:
 
     feed(value)
     return digest.hexdigest()
-
-

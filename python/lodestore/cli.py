@@ -20,8 +20,9 @@ def cli(args: Sequence[str] | None = None) -> None:
     parser.add_argument("-u", "--user", help="user name")
     parser.add_argument("-p", "--password", help="password")
     parser.add_argument("--host", help="host, with a port if need be: HOST[:PORT]")
-    parser.add_argument("-s", "--schemas", nargs="+", action="extend", default=[], metavar="DB:ALIAS",
-                        help="schemas to open as modules")
+    parser.add_argument(
+        "-s", "--schemas", nargs="+", action="extend", default=[], metavar="DB:ALIAS", help="schemas to open as modules"
+    )
     options = parser.parse_args(args)
     aliases = []
     for item in options.schemas:

@@ -16,4 +16,6 @@ def set_replica_identity(target: Any, mode: str = "full", dry_run: bool = True) 
 
 def add_prov_column(target: Any, dry_run: bool = True) -> dict[str, Any]:
     """Adds the hidden provenance column to Manual tables (not available in this version)."""
-    raise UnsupportedError("add_prov_column is not available in this version; tables declared with provenance.capture have it")
+    raise UnsupportedError(
+        "add_prov_column is not available in this version; tables declared with provenance.capture have it"
+    )

@@ -196,9 +196,7 @@ class QueryExpression:
         """
         other = _operand(other, self, "join")
         handle = self._query.join(other._query, semantic_check, left, allow_nullable_pk)
-        return self._derive(
-            handle, ("join", self, other, semantic_check, left, allow_nullable_pk), QueryExpression
-        )
+        return self._derive(handle, ("join", self, other, semantic_check, left, allow_nullable_pk), QueryExpression)
 
     def extend(self, other: Any, semantic_check: bool = True) -> QueryExpression:
         """Adds the attributes of ``other`` where there is a match; every row stays."""
@@ -249,23 +247,50 @@ class QueryExpression:
 
     @overload
     def to_arrays(
-        self, *, include_key: bool = ..., order_by: OrderBy = ..., limit: int | None = ..., offset: int | None = ...,
+        self,
+        *,
+        include_key: bool = ...,
+        order_by: OrderBy = ...,
+        limit: int | None = ...,
+        offset: int | None = ...,
         squeeze: bool = ...,
     ) -> NDArray[Any]: ...
     @overload
     def to_arrays(
-        self, attr: str, /, *, include_key: Literal[False] = ..., order_by: OrderBy = ..., limit: int | None = ...,
-        offset: int | None = ..., squeeze: bool = ...,
+        self,
+        attr: str,
+        /,
+        *,
+        include_key: Literal[False] = ...,
+        order_by: OrderBy = ...,
+        limit: int | None = ...,
+        offset: int | None = ...,
+        squeeze: bool = ...,
     ) -> NDArray[Any]: ...
     @overload
     def to_arrays(
-        self, attr: str, second: str, /, *attrs: str, include_key: Literal[False] = ..., order_by: OrderBy = ...,
-        limit: int | None = ..., offset: int | None = ..., squeeze: bool = ...,
+        self,
+        attr: str,
+        second: str,
+        /,
+        *attrs: str,
+        include_key: Literal[False] = ...,
+        order_by: OrderBy = ...,
+        limit: int | None = ...,
+        offset: int | None = ...,
+        squeeze: bool = ...,
     ) -> tuple[NDArray[Any], ...]: ...
     @overload
     def to_arrays(
-        self, attr: str, /, *attrs: str, include_key: Literal[True], order_by: OrderBy = ..., limit: int | None = ...,
-        offset: int | None = ..., squeeze: bool = ...,
+        self,
+        attr: str,
+        /,
+        *attrs: str,
+        include_key: Literal[True],
+        order_by: OrderBy = ...,
+        limit: int | None = ...,
+        offset: int | None = ...,
+        squeeze: bool = ...,
     ) -> tuple[Any, ...]: ...
     def to_arrays(
         self,
@@ -300,7 +325,10 @@ class QueryExpression:
             if name not in self.heading.attributes:
                 from ._lodestore import did_you_mean
 
-                hint = did_you_mean(str(name), self.heading.names) or f"The attributes are: {', '.join(self.heading.names)}."
+                hint = (
+                    did_you_mean(str(name), self.heading.names)
+                    or f"The attributes are: {', '.join(self.heading.names)}."
+                )
                 if name == "KEY":
                     hint = "For the primary keys use keys(), or include_key=True."
                 raise DataJointError(f"attribute `{name}` is not in the expression. {hint}")
@@ -429,9 +457,9 @@ class QueryExpression:
             return self.to_dicts(**options, squeeze=squeeze) if as_dict else self.to_arrays(**options, squeeze=squeeze)
         names = [a for a in attrs if a != "KEY"]
         if as_dict:
-            wanted = list(dict.fromkeys(itertools.chain.from_iterable(
-                self.primary_key if a == "KEY" else [a] for a in attrs
-            )))
+            wanted = list(
+                dict.fromkeys(itertools.chain.from_iterable(self.primary_key if a == "KEY" else [a] for a in attrs))
+            )
             self._check_names(wanted)
             rows = self._query.to_dicts(wanted, _window(order_by, limit, offset))
             return _squeezed(rows, self.heading) if squeeze else rows

@@ -29,9 +29,7 @@ def library(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(
-            f"{name} is needed for this; install it with: pip install 'lodestore[{extra}]'"
-        ) from error
+        raise ImportError(f"{name} is needed for this; install it with: pip install 'lodestore[{extra}]'") from error
 
 
 def squeezed(value: Any) -> Any:
@@ -46,9 +44,7 @@ def squeezed_column(array: Any) -> Any:
         for i in range(len(array)):
             array[i] = squeezed(array[i])
         return array
-    return array.squeeze(
-        axis=tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1)
-    )
+    return array.squeeze(axis=tuple(i for i, n in enumerate(array.shape) if i > 0 and n == 1))
 
 
 def arrow_table(columns: Iterable[tuple[str, Any]]) -> pyarrow.Table:
@@ -66,26 +62,19 @@ def arrow_table(columns: Iterable[tuple[str, Any]]) -> pyarrow.Table:
     return arrow.table(found)
 
 
-def polars_frame(
-    columns: Iterable[tuple[str, Any]], uuids: set[str]
-) -> polars.DataFrame:
+def polars_frame(columns: Iterable[tuple[str, Any]], uuids: set[str]) -> polars.DataFrame:
     """A polars DataFrame of (name, data); ``uuids`` are the names of the columns with UUIDs."""
     polars = library("polars", "polars")
 
     def series(name: str, data: Any) -> Any:
         if name in uuids:
             # Polars has no type for them.
-            data = [
-                None if v is None else uuid.UUID(bytes=v)
-                for v in polars.Series(name, data).to_list()
-            ]
+            data = [None if v is None else uuid.UUID(bytes=v) for v in polars.Series(name, data).to_list()]
             return polars.Series(name, data, dtype=polars.Object)
         if not isinstance(data, list):
             return polars.Series(name, data)
         if all(v is None or _is_vector(v) for v in data):
-            return polars.Series(
-                name, [None if v is None else polars.Series(v) for v in data]
-            )
+            return polars.Series(name, [None if v is None else polars.Series(v) for v in data])
         try:
             if all(isinstance(v, _PLAIN) for v in data):
                 return polars.Series(name, data)
@@ -98,9 +87,4 @@ def polars_frame(
 
 def _is_vector(value: Any) -> bool:
     numpy: Any = sys.modules.get("numpy")
-    return (
-        bool(numpy)
-        and isinstance(value, numpy.ndarray)
-        and value.ndim == 1
-        and value.dtype.kind in "biuf"
-    )
+    return bool(numpy) and isinstance(value, numpy.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf"

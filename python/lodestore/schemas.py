@@ -228,7 +228,9 @@ class Schema:
             return
         if instance.heading.has_autoincrement:
             warnings.warn(
-                f"the contents of {cls.__name__} are not inserted, because its key numbers itself", UserWarning, stacklevel=4
+                f"the contents of {cls.__name__} are not inserted, because its key numbers itself",
+                UserWarning,
+                stacklevel=4,
             )
             return
         names = instance.heading.names
@@ -409,9 +411,7 @@ class VirtualModule(types.ModuleType):
     ):
         super().__init__(name=module_name)
         connection = default_connection(connection, "VirtualModule(...)")
-        schema = Schema(
-            schema_name, create_schema=create_schema, create_tables=create_tables, connection=connection
-        )
+        schema = Schema(schema_name, create_schema=create_schema, create_tables=create_tables, connection=connection)
         if add_objects:
             self.__dict__.update(add_objects)
         self.__dict__["schema"] = schema
@@ -464,9 +464,7 @@ def _declaration(cls: Any) -> tuple[Any, ...]:
 
 
 def _drift(cls: Any) -> list[str]:
-    return cls._connection._native.check_definition(
-        *_declaration(cls), _resolver(cls, cls.declaration_context or {})
-    )
+    return cls._connection._native.check_definition(*_declaration(cls), _resolver(cls, cls.declaration_context or {}))
 
 
 _drift_told: set[tuple[int, str, str]] = set()
@@ -503,25 +501,17 @@ def _resolver(cls: Any, context: Mapping[str, Any]) -> _Resolve:
             try:
                 target = eval(text, {"__builtins__": {}}, _Names(context))  # noqa: S307 - the user's own definition
             except Exception as error:
-                raise DataJointError(
-                    f"`{text}` could not be evaluated: {error}"
-                ) from error
+                raise DataJointError(f"`{text}` could not be evaluated: {error}") from error
         if isinstance(target, type) and issubclass(target, Table):
             target = target()
         if not isinstance(target, Table):
-            raise DataJointError(
-                f"`{text}` must lead to a table, not {type(target).__name__}"
-            )
+            raise DataJointError(f"`{text}` must lead to a table, not {type(target).__name__}")
         if target._query_handle is not None and target._recipe is not None:
             if target._query.is_restricted():
-                raise DataJointError(
-                    f"`{text}` is restricted; a foreign key takes whole tables"
-                )
+                raise DataJointError(f"`{text}` is restricted; a foreign key takes whole tables")
             renames = [*renames, *target._query.renames()]
         if target.database is None or target._connection is None:
-            raise DataJointError(
-                f"`{text}` leads to {type(target).__name__}, which is not declared yet"
-            )
+            raise DataJointError(f"`{text}` leads to {type(target).__name__}, which is not declared yet")
         return target.database, target.table_name, renames
 
     return resolve

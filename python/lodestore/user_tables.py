@@ -373,4 +373,3 @@ Ingest = Imported
 Compute = Computed
 
 TIERS: dict[str, type[UserTable]] = {"manual": Manual, "lookup": Lookup, "imported": Imported, "computed": Computed}
-

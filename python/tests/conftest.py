@@ -116,10 +116,7 @@ def lab(schema):
         ]
     )
     Session.Trial.insert(
-        [
-            {"subject_id": 1, "session_no": 1, "trial_no": n, "rt": n / 10}
-            for n in range(3)
-        ]
+        [{"subject_id": 1, "session_no": 1, "trial_no": n, "rt": n / 10} for n in range(3)]
         + [{"subject_id": 2, "session_no": 1, "trial_no": 0, "rt": None}]
     )
     Lab.schema, Lab.Subject, Lab.Rig, Lab.Session = schema, Subject, Rig, Session

@@ -208,7 +208,13 @@ def test_template_is_private_and_never_overwrites(tmp_path):
 
 def test_thread_safe_mode_refuses_process_wide_state(monkeypatch, tmp_path):
     monkeypatch.setenv("DJ_THREAD_SAFE", "Yes")
-    for use in (lambda: dj.config.safemode, dj.conn, lambda: dj.Schema("x"), dj.list_schemas, lambda: dj.FreeTable("a.b")):
+    for use in (
+        lambda: dj.config.safemode,
+        dj.conn,
+        lambda: dj.Schema("x"),
+        dj.list_schemas,
+        lambda: dj.FreeTable("a.b"),
+    ):
         with pytest.raises(dj.ThreadSafetyError):
             use()
     assert "thread-safe" in repr(dj.config)

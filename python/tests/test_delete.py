@@ -145,9 +145,7 @@ def test_inside_a_transaction(lab, answer):
 
 def test_rows_that_come_while_asking_stop_the_delete(lab, monkeypatch):
     def ask(prompt):
-        lab.Session.insert1(
-            {"subject_id": 1, "session_no": 9, "session_date": "2024-01-01"}
-        )
+        lab.Session.insert1({"subject_id": 1, "session_no": 9, "session_date": "2024-01-01"})
         return "yes"
 
     monkeypatch.setattr(builtins, "input", ask)
@@ -235,10 +233,7 @@ def test_drop_asks_and_takes_dependents(lab, answer, caplog):
     answer.append("no")
     with caplog.at_level("INFO", "lodestore"):
         lab.Subject.drop()
-    assert (
-        answer.asked == ["Proceed? [yes, No]: "]
-        and '"lab.session" (3 tuples)' in caplog.text
-    )
+    assert answer.asked == ["Proceed? [yes, No]: "] and '"lab.session" (3 tuples)' in caplog.text
     assert lab.Subject.is_declared
     answer.append("yes")
     lab.Subject.drop()

@@ -36,13 +36,8 @@ def test_the_classes_derive_as_the_specification_says():
         "MissingFileError": FileNotFoundError,
         "NotAFileError": IsADirectoryError,
     }.items():
-        assert issubclass(getattr(errors, name), (dj.DataJointError,)) and issubclass(
-            getattr(errors, name), builtin
-        )
-    assert (
-        dj.DataJointError is errors.DataJointError
-        and dj.ThreadSafetyError is errors.ThreadSafetyError
-    )
+        assert issubclass(getattr(errors, name), (dj.DataJointError,)) and issubclass(getattr(errors, name), builtin)
+    assert dj.DataJointError is errors.DataJointError and dj.ThreadSafetyError is errors.ThreadSafetyError
 
 
 def test_each_fault_of_a_statement_has_its_class_and_place(lab):
@@ -101,9 +96,7 @@ def test_each_fault_of_a_statement_has_its_class_and_place(lab):
 def test_hints_are_there_to_be_read_and_used(lab):
     with pytest.raises(dj.DataJointError) as caught:
         lab.Subject.insert1({"subject_id": 9, "nmae": "x"})
-    assert caught.value.hint == "Did you mean `name`?" and caught.value.hint in str(
-        caught.value
-    )
+    assert caught.value.hint == "Did you mean `name`?" and caught.value.hint in str(caught.value)
     better = caught.value.suggest("Look at the heading.")
     assert type(better) is type(caught.value) and better.args == (
         *caught.value.args,
@@ -130,22 +123,14 @@ def test_texts_are_plain_whatever_builtin_the_class_has():
 )
 def test_errors_pickle(error):
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
-        assert (
-            type(again) is type(error)
-            and again.args == error.args
-            and str(again) == str(error)
-        )
+        assert type(again) is type(error) and again.args == error.args and str(again) == str(error)
 
 
 def test_errors_pickle_with_their_place(lab):
     with pytest.raises(errors.DuplicateError) as caught:
         lab.Subject.insert1({"subject_id": 1, "name": "x"})
     again = pickle.loads(pickle.dumps(caught.value))
-    assert (
-        again.__dict__ == caught.value.__dict__
-        and again.key == "subject_id=1"
-        and again.row == 0
-    )
+    assert again.__dict__ == caught.value.__dict__ and again.key == "subject_id=1" and again.row == 0
 
 
 # -- definitions -------------------------------------------------------------------------------------------------------
@@ -179,12 +164,7 @@ def test_definition_errors_show_the_line_with_a_caret(lab, line, said, marked):
     text = str(caught.value)
     shown = text.splitlines()
     at = next(i for i, found in enumerate(shown) if set(found.strip()) == {"^"})
-    assert (
-        shown[at - 1].strip() == line
-        and "line 2" in text
-        and said in text
-        and "wrong" in text.lower()
-    )
+    assert shown[at - 1].strip() == line and "line 2" in text and said in text and "wrong" in text.lower()
     assert isinstance(caught.value, errors.DefinitionError)
     if marked:
         start = shown[at].index("^")
@@ -219,20 +199,14 @@ refused(lambda: dj.Schema("lab"))
 
 
 def run_read_only(folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", READ_ONLY], cwd=folder, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-c", READ_ONLY], cwd=folder, capture_output=True, text=True)
 
 
 @pytest.fixture
 def open_folder(fresh):
     """The test's folder, reachable for everybody; afterwards the owner may write again."""
     above = fresh
-    while (
-        above != above.parent
-        and above.owner() == fresh.owner()
-        and above != Path("/tmp")
-    ):
+    while above != above.parent and above.owner() == fresh.owner() and above != Path("/tmp"):
         above.chmod(above.stat().st_mode | 0o055)
         above = above.parent
     yield fresh
@@ -260,10 +234,7 @@ def test_a_database_that_may_only_be_read(open_folder, schema):
     open_folder.chmod(0o555)
     done = run_read_only(open_folder)
     assert done.returncode == 0, done.stderr
-    assert (
-        done.stdout.startswith("AccessError")
-        and str(open_folder / "lodestore.db") in done.stdout
-    )
+    assert done.stdout.startswith("AccessError") and str(open_folder / "lodestore.db") in done.stdout
     assert "Check the permissions" in done.stdout
 
 

@@ -56,14 +56,10 @@ def test_dicts_have_the_values_types_and_order_of_the_heading(kinds):
     for row, expected in zip(rows, (FULL, BARE)):
         found = {name: row[name] for name in expected}
         assert found == expected
-        assert {n: type(v) for n, v in found.items()} == {
-            n: type(v) for n, v in expected.items()
-        }
+        assert {n: type(v) for n, v in found.items()} == {n: type(v) for n, v in expected.items()}
     value, array = rows[0]["value"], rows[0]["array"]
     assert value.dtype == np.float64 and value.tolist() == [0, 1, 2]
-    assert (
-        isinstance(array, dj.NpyRef) and not array.is_loaded and array.shape == (1, 3)
-    )
+    assert isinstance(array, dj.NpyRef) and not array.is_loaded and array.shape == (1, 3)
     assert rows[1]["value"] is None and rows[1]["array"] is None
 
 
@@ -106,9 +102,7 @@ def test_order_limit_and_offset(lab):
     assert names(order_by="weight DESC", limit=2) == ["Bob", "Ada"]
     assert names(order_by=["sex", "subject_id DESC"]) == ["O'Hara", "Ada", "Bob"]
     assert names(order_by="KEY DESC") == ["O'Hara", "Bob", "Ada"]
-    assert names(limit=1, offset=1) == ["Bob"] and names(offset=2) == [
-        "O'Hara"
-    ]  # by key
+    assert names(limit=1, offset=1) == ["Bob"] and names(offset=2) == ["O'Hara"]  # by key
     assert names(limit=0) == [] and names(offset=9) == []
     assert names(limit=np.int64(1)) == ["Ada"]
     assert lab.Subject.keys(order_by="weight DESC", limit=1) == [{"subject_id": 2}]
@@ -142,9 +136,7 @@ def test_head_and_tail(lab):
         (1, 2),
         (2, 1),
     ]
-    assert (
-        lab.Subject.head() == lab.Subject.tail() == lab.Subject.to_dicts(order_by="KEY")
-    )
+    assert lab.Subject.head() == lab.Subject.tail() == lab.Subject.to_dicts(order_by="KEY")
 
 
 def test_keys(lab):
@@ -232,9 +224,7 @@ def test_arrays_of_several_names_and_keys(lab):
     ]
     keys, names = lab.Subject.to_arrays("name", include_key=True, order_by="name DESC")
     assert keys == [{"subject_id": i} for i in (3, 2, 1)] and names[0] == "O'Hara"
-    keys, numbers = lab.Subject.to_arrays(
-        "subject_id", include_key=True, order_by="KEY"
-    )
+    keys, numbers = lab.Subject.to_arrays("subject_id", include_key=True, order_by="KEY")
     assert [k["subject_id"] for k in keys] == numbers.tolist()
     twice = lab.Subject.to_arrays("name", "name", order_by="KEY")
     assert twice[0].tolist() == twice[1].tolist()
@@ -275,30 +265,20 @@ def shapes(schema):
 
 
 def test_arrays_of_one_shape_are_stacked(shapes):
-    same, mixed, far, anything = shapes.to_arrays(
-        "same", "mixed", "far", "any", order_by="KEY"
-    )
-    assert (
-        same.shape == (3, 1, 2, 1)
-        and same.dtype == np.float32
-        and same[2, 0, 0, 0] == 2
-    )
+    same, mixed, far, anything = shapes.to_arrays("same", "mixed", "far", "any", order_by="KEY")
+    assert same.shape == (3, 1, 2, 1) and same.dtype == np.float32 and same[2, 0, 0, 0] == 2
     assert mixed.dtype == object and [a.shape for a in mixed] == [
         (1, 1),
         (1, 2),
         (1, 3),
     ]
-    assert (
-        far.shape == (3, 1, 2) and far.dtype == np.int16 and far[2].tolist() == [[2, 2]]
-    )
+    assert far.shape == (3, 1, 2) and far.dtype == np.int16 and far[2].tolist() == [[2, 2]]
     assert anything.tolist() == [1, "a", {"k": (1, 2)}]
 
 
 def test_squeeze_takes_dimensions_of_length_one_from_decoded_arrays(shapes):
     row = shapes.to_dicts(order_by="KEY", squeeze=True)[1]
-    assert (
-        row["same"].shape == (2,) and row["mixed"].shape == (2,) and row["any"] == "a"
-    )
+    assert row["same"].shape == (2,) and row["mixed"].shape == (2,) and row["any"] == "a"
     same, mixed = shapes.to_arrays("same", "mixed", order_by="KEY", squeeze=True)
     assert same.shape == (3, 2) and [a.shape for a in mixed] == [(), (2,), (3,)]
     assert shapes.to_arrays("far", squeeze=True).shape == (3, 2)
@@ -334,13 +314,9 @@ def test_pandas(kinds, lab):
     assert frame["flag"].dtype == np.bool_ and frame["moment"].dtype == "datetime64[us]"
     assert frame["text"].tolist() == ["héllo", ""]
     assert frame["price"].tolist() == [decimal.Decimal("12.5"), None]
-    assert frame["day"][1] == datetime.date(2024, 2, 29) and frame["uid"][
-        1
-    ] == uuid.UUID(int=5)
+    assert frame["day"][1] == datetime.date(2024, 2, 29) and frame["uid"][1] == uuid.UUID(int=5)
     assert np.isnan(frame["single"][2]) and pd.isna(frame["moment"][2])
-    assert frame["value"][1].tolist() == [0, 1, 2] and isinstance(
-        frame["array"][1], dj.NpyRef
-    )
+    assert frame["value"][1].tolist() == [0, 1, 2] and isinstance(frame["array"][1], dj.NpyRef)
     assert lab.Session.to_pandas().index.names == ["subject_id", "session_no"]
     assert dj.U().aggr(lab.Subject, n="count(*)").to_pandas()["n"].tolist() == [3]
     assert len((kinds & False).to_pandas()) == 0
@@ -369,9 +345,7 @@ def test_arrow_types_come_from_the_heading(kinds):
         table = expression.to_arrow(order_by="KEY")
         assert dict(zip(table.schema.names, table.schema.types)) == expected
     rows = plain(kinds).to_arrow(order_by="KEY").to_pylist()
-    assert (
-        rows[0] == FULL | {"doc": '{"a": [1, null, 1.5], "b": "t"}'} and rows[1] == BARE
-    )
+    assert rows[0] == FULL | {"doc": '{"a": [1, null, 1.5], "b": "t"}'} and rows[1] == BARE
     parsed = plain(kinds).to_arrow(order_by="KEY", json="parse")["doc"].to_pylist()
     assert parsed == [{"a": [1.0, None, 1.5], "b": "t"}, None]
     assert kinds.proj("value").to_arrow(order_by="KEY")["value"].to_pylist() == [
@@ -410,9 +384,7 @@ def test_polars(kinds):
     full, bare = frame.rows(named=True)
     assert full == FULL | {"doc": '{"a": [1, null, 1.5], "b": "t"}'} and bare == BARE
     codecs = kinds.to_polars(order_by="KEY")
-    assert codecs["value"].dtype == pl.List(pl.Float64) and codecs[
-        "value"
-    ].to_list() == [[0, 1, 2], None]
+    assert codecs["value"].dtype == pl.List(pl.Float64) and codecs["value"].to_list() == [[0, 1, 2], None]
     assert codecs["array"].dtype == pl.Object and codecs["array"][0].shape == (1, 3)
     assert (kinds & False).to_polars().shape == (0, 18)
     doc = kinds.proj("doc").to_polars(json="parse", order_by="KEY")["doc"]
@@ -430,17 +402,10 @@ def test_values_of_many_kinds_in_a_polars_column(shapes):
 
 def test_expressions_speak_arrows_protocol(kinds, lab):
     table = pa.table(lab.Subject & "subject_id = 1")
-    assert table.to_pylist() == [
-        {"subject_id": 1, "name": "Ada", "sex": "F", "weight": 20.5}
-    ]
+    assert table.to_pylist() == [{"subject_id": 1, "name": "Ada", "sex": "F", "weight": 20.5}]
     assert pa.table(plain(kinds)).schema == plain(kinds).to_arrow().schema
-    frame = pl.DataFrame(
-        lab.Subject.aggr(lab.Session, n="count(session_no)", last="max(session_date)")
-    )
-    assert (
-        frame.sort("subject_id")["n"].to_list() == [2, 1, 0]
-        and frame["last"].dtype == pl.Date
-    )
+    frame = pl.DataFrame(lab.Subject.aggr(lab.Session, n="count(session_no)", last="max(session_date)"))
+    assert frame.sort("subject_id")["n"].to_list() == [2, 1, 0] and frame["last"].dtype == pl.Date
     assert pl.DataFrame(kinds.proj("value"))["value"].to_list()[0] == [
         0,
         1,
@@ -492,9 +457,7 @@ def test_fetch_still_works_and_says_where_it_is_called(lab):
     assert warned[0].filename == __file__
     assert array["name"].tolist() == ["Ada", "Bob", "O'Hara"]
     with pytest.warns(DeprecationWarning):
-        assert Subject.fetch(as_dict=True, order_by="KEY", limit=1) == [
-            Subject.head(1)[0]
-        ]
+        assert Subject.fetch(as_dict=True, order_by="KEY", limit=1) == [Subject.head(1)[0]]
         assert Subject.fetch("name", order_by="KEY").tolist() == [
             "Ada",
             "Bob",
@@ -502,12 +465,8 @@ def test_fetch_still_works_and_says_where_it_is_called(lab):
         ]
         names, keys = Subject.fetch("name", "KEY", order_by="name DESC")
         assert names[0] == "O'Hara" and keys[0] == {"subject_id": 3}
-        assert Subject.fetch("KEY", order_by="KEY") == [
-            {"subject_id": i} for i in (1, 2, 3)
-        ]
-        assert Subject.fetch("KEY", "name", as_dict=True, limit=1) == [
-            {"subject_id": 1, "name": "Ada"}
-        ]
+        assert Subject.fetch("KEY", order_by="KEY") == [{"subject_id": i} for i in (1, 2, 3)]
+        assert Subject.fetch("KEY", "name", as_dict=True, limit=1) == [{"subject_id": 1, "name": "Ada"}]
         assert Subject.fetch(format="frame").index.name == "subject_id"
         for wrong in ({"format": "frame", "as_dict": True}, {"format": "list"}):
             with pytest.raises(dj.DataJointError, match="format"):

@@ -43,13 +43,9 @@ FORMS = {
     "records": lambda: RECORDS,
     "a record array": lambda: RECORDS.view(np.recarray),
     "a list of records": lambda: list(RECORDS),
-    "NumPy scalars": lambda: [
-        {n: RECORDS[i][n] for n in RECORDS.dtype.names} for i in range(2)
-    ],
+    "NumPy scalars": lambda: [{n: RECORDS[i][n] for n in RECORDS.dtype.names} for i in range(2)],
     "a pandas frame": lambda: pd.DataFrame(RECORDS),
-    "a pandas frame with the key as index": lambda: pd.DataFrame(RECORDS).set_index(
-        "subject_id"
-    ),
+    "a pandas frame with the key as index": lambda: pd.DataFrame(RECORDS).set_index("subject_id"),
     "a pandas frame with an unnamed index": lambda: pd.DataFrame(RECORDS, index=[7, 8]),
     "a pandas frame of nullable types": lambda: pd.DataFrame(DICTS).convert_dtypes(),
     "a polars frame": lambda: pl.DataFrame(DICTS),
@@ -132,9 +128,7 @@ def test_a_query(lab):
 def test_insert_dataframe(lab):
     frame = pd.DataFrame({"name": ["D"]}, index=pd.Index([4], name="subject_id"))
     lab.Subject.insert_dataframe(frame)
-    lab.Subject.insert_dataframe(
-        pd.DataFrame({"subject_id": [5], "name": ["E"]}, index=[9])
-    )
+    lab.Subject.insert_dataframe(pd.DataFrame({"subject_id": [5], "name": ["E"]}, index=[9]))
     lab.Subject.insert_dataframe(frame.assign(subject_id=6), index_as_pk=False)
     assert [row["subject_id"] for row in added(lab)] == [4, 5, 6]
     lab.Subject.insert_dataframe(frame, skip_duplicates=True)
@@ -151,9 +145,7 @@ def test_insert_dataframe(lab):
         }
     )
     lab.Session.insert_dataframe(dates)
-    assert (lab.Session & "session_no = 9").fetch1("session_date") == datetime.date(
-        2024, 3, 1
-    )
+    assert (lab.Session & "session_no = 9").fetch1("session_date") == datetime.date(2024, 3, 1)
 
 
 def test_a_fetched_frame_goes_back_in(lab, kinds):
@@ -210,9 +202,7 @@ def test_a_fetched_frame_goes_back_in(lab, kinds):
         ),
         (
             "moment",
-            datetime.datetime(
-                2024, 3, 1, 12, tzinfo=datetime.timezone(datetime.timedelta(hours=2))
-            ),
+            datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
             datetime.datetime(2024, 3, 1, 10),
         ),
         ("uid", str(uuid.UUID(int=9)), uuid.UUID(int=9)),
@@ -366,9 +356,7 @@ def test_a_generator_that_fails_leaves_nothing(lab):
 
 def test_a_missing_parent_is_named(lab):
     row = {"subject_id": 99, "session_no": 1, "session_date": "2024-01-01"}
-    with pytest.raises(
-        errors.IntegrityError, match="lab.subject.*subject_id=99"
-    ) as caught:
+    with pytest.raises(errors.IntegrityError, match="lab.subject.*subject_id=99") as caught:
         lab.Session.insert([row | {"subject_id": 1, "session_no": 7}, row])
     assert caught.value.row == 1 and len(lab.Session) == 3
     with pytest.raises(errors.IntegrityError, match="rig"):
@@ -376,9 +364,7 @@ def test_a_missing_parent_is_named(lab):
 
 
 def test_defaults(lab):
-    lab.Session.insert1(
-        {"subject_id": 3, "session_no": 1, "session_date": "2024-01-01", "notes": None}
-    )
+    lab.Session.insert1({"subject_id": 3, "session_no": 1, "session_date": "2024-01-01", "notes": None})
     row = (lab.Session & "subject_id = 3").fetch1()
     assert row["notes"] == "" and row["rig"] is None
     lab.Subject.insert([])
@@ -404,9 +390,7 @@ def test_an_empty_row_takes_every_default(schema):
 def test_skip_duplicates_and_replace(lab):
     rows = [{"subject_id": 4, "name": "x"}, {"subject_id": 3, "name": "y"}]
     lab.Subject.insert(rows, skip_duplicates=True)
-    assert (lab.Subject & "subject_id = 3").fetch1("name") == "O'Hara" and len(
-        lab.Subject
-    ) == 4
+    assert (lab.Subject & "subject_id = 3").fetch1("name") == "O'Hara" and len(lab.Subject) == 4
     lab.Subject.update1({"subject_id": 3, "weight": 1.0})
     lab.Subject.insert(rows, replace=True)
     assert (lab.Subject & "subject_id = 3").fetch1() == {
@@ -419,9 +403,7 @@ def test_skip_duplicates_and_replace(lab):
     assert len(lab.Session & "subject_id = 1") == 2  # dependents stay
     with pytest.raises(dj.DataJointError, match="contradict"):
         lab.Subject.insert(rows, replace=True, skip_duplicates=True)
-    lab.Subject.insert1(
-        {"subject_id": 5, "name": "z", "zz": 1}, ignore_extra_fields=True
-    )
+    lab.Subject.insert1({"subject_id": 5, "name": "z", "zz": 1}, ignore_extra_fields=True)
     assert (lab.Subject & "subject_id = 5").fetch1("name") == "z"
 
 
@@ -512,11 +494,7 @@ def test_update1(lab):
 def test_update1_of_codec_values(kinds):
     kinds.update1({"id": 2, "value": [1, 2], "array": np.arange(2), "doc": {"k": 1}})
     row = (kinds & "id = 2").fetch1()
-    assert (
-        row["value"] == [1, 2]
-        and np.array_equal(row["array"], [0, 1])
-        and row["doc"] == {"k": 1}
-    )
+    assert row["value"] == [1, 2] and np.array_equal(row["array"], [0, 1]) and row["doc"] == {"k": 1}
     kinds.update1({"id": 2, "array": None})
     assert (kinds & "id = 2").fetch1("array") is None
 
@@ -555,9 +533,7 @@ def test_validate_takes_what_insert_takes(lab):
         result = lab.Subject.validate(form())
         assert result and result.rows_checked == 2 and result.errors == []
         result.raise_if_invalid()
-    assert lab.Subject.validate(
-        [{"subject_id": 4, "name": "x", "zz": 1}], ignore_extra_fields=True
-    )
+    assert lab.Subject.validate([{"subject_id": 4, "name": "x", "zz": 1}], ignore_extra_fields=True)
     assert not lab.Subject.validate([{"subject_id": 4, "name": "x", "zz": 1}])
     assert len(lab.Subject.validate([{"name": "x"}] * 15).errors) >= 15
     assert "more" in lab.Subject.validate([{"name": "x"}] * 15).summary()

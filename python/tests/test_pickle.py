@@ -94,12 +94,8 @@ def pipeline(fresh, monkeypatch):
     monkeypatch.syspath_prepend(str(fresh))
     import pipeline as module
 
-    module.Subject.insert(
-        [{"subject_id": 1, "name": "Ada"}, {"subject_id": 2, "name": "Bob"}]
-    )
-    module.Scan.insert(
-        {"subject_id": i, "scan": 1, "trace": np.full(3, i)} for i in (1, 2)
-    )
+    module.Subject.insert([{"subject_id": 1, "name": "Ada"}, {"subject_id": 2, "name": "Bob"}])
+    module.Scan.insert({"subject_id": i, "scan": 1, "trace": np.full(3, i)} for i in (1, 2))
     yield module
     del sys.modules["pipeline"]
 
@@ -112,19 +108,14 @@ def test_table_classes_pickle_by_name(pipeline):
     for cls in (pipeline.Subject, pipeline.Scan, pipeline.Scan.Frame):
         assert there_and_back(cls) is cls
         assert type(there_and_back(cls())) is cls
-    assert (
-        len(pickle.dumps(pipeline.Subject & {"subject_id": 1})) < 500
-    )  # no rows, no definition
+    assert len(pickle.dumps(pipeline.Subject & {"subject_id": 1})) < 500  # no rows, no definition
 
 
 def test_expressions_pickle_by_their_recipe(pipeline):
     Subject, Scan = pipeline.Subject, pipeline.Scan
     for expression in (
         Subject & "name LIKE 'A%'",
-        Subject
-        & {"subject_id": 1}
-        & dj.Not({"name": "x"})
-        & dj.AndList(["subject_id = 1", True]),
+        Subject & {"subject_id": 1} & dj.Not({"name": "x"}) & dj.AndList(["subject_id = 1", True]),
         Subject - Scan,
         Subject & [Scan & "scan = 1", {"subject_id": 7}],
         Subject & dj.Top(1, "name DESC"),
@@ -182,9 +173,7 @@ def test_what_belongs_to_one_process_is_not_pickled(pipeline):
 def test_pools_of_processes(pipeline, method):
     dj.conn().close()
     Path("use.py").write_text(USE)
-    done = subprocess.run(
-        [sys.executable, "use.py", method], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "use.py", method], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("done\n")
 
@@ -216,9 +205,7 @@ def test_a_child_forked_inside_a_transaction_does_not_end_it(pipeline):
         if pid == 0:
             status = 1
             try:
-                status = (
-                    0 if len(pipeline.Subject) == 2 else 2
-                )  # the child does not see it
+                status = 0 if len(pipeline.Subject) == 2 else 2  # the child does not see it
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -63,17 +63,12 @@ def test_populate_makes_every_missing_key_once(counted):
     assert counted.calls == KEYS
     assert counted.to_arrays("n", order_by="KEY").tolist() == [3, 0, 1]
     assert counted.progress() == (0, 3)
-    assert (
-        counted.populate() == {"success_count": 0, "error_list": []}
-        and len(counted.calls) == 3
-    )
+    assert counted.populate() == {"success_count": 0, "error_list": []} and len(counted.calls) == 3
 
 
 def test_each_make_runs_in_a_transaction_of_its_own(counted):
     seen = []
-    counted.before = staticmethod(
-        lambda key: seen.append((dj.conn().in_transaction, len(counted)))
-    )
+    counted.before = staticmethod(lambda key: seen.append((dj.conn().in_transaction, len(counted))))
     counted.populate()
     assert seen == [(True, 0), (True, 1), (True, 2)] and not dj.conn().in_transaction
 
@@ -83,9 +78,7 @@ def test_restrictions(counted, lab):
     assert counted.calls == [KEYS[2]]
     assert counted.progress("session_no = 1") == (1, 2) and counted.progress() == (2, 3)
     assert counted.populate(lab.Session & "notes = 'first'")["success_count"] == 1
-    assert (
-        counted.populate([{"session_no": 1}, {"session_no": 3}])["success_count"] == 0
-    )
+    assert counted.populate([{"session_no": 1}, {"session_no": 3}])["success_count"] == 0
     with pytest.raises(dj.DataJointError, match="nope"):
         counted.populate("nope = 1")
 
@@ -142,41 +135,27 @@ def test_suppressed_errors_are_reported(counted, caplog):
     }
     assert counted.keys(order_by="KEY") == [KEYS[0], KEYS[2]]
     assert "ValueError: bad two" in caplog.text
-    [(key, same)] = counted.populate(
-        suppress_errors=True, return_exception_objects=True
-    )["error_list"]
+    [(key, same)] = counted.populate(suppress_errors=True, return_exception_objects=True)["error_list"]
     assert key == KEYS[1] and same is error and same.__traceback__ is not None
     counted.after = fail(ValueError())
-    assert counted.populate(suppress_errors=True)["error_list"] == [
-        (KEYS[1], "ValueError")
-    ]
+    assert counted.populate(suppress_errors=True)["error_list"] == [(KEYS[1], "ValueError")]
 
 
 def test_suppressed_errors_of_the_engine(counted):
-    counted.before = staticmethod(
-        lambda key: key == KEYS[1] and counted().insert1({**key, "n": "many"})
-    )
-    [(_, error)] = counted.populate(
-        suppress_errors=True, return_exception_objects=True
-    )["error_list"]
+    counted.before = staticmethod(lambda key: key == KEYS[1] and counted().insert1({**key, "n": "many"}))
+    [(_, error)] = counted.populate(suppress_errors=True, return_exception_objects=True)["error_list"]
     assert isinstance(error, errors.DataError) and error.attribute == "n"
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("suppress", [False, True])
-def test_interruptions_end_the_loop_whatever_is_suppressed(
-    counted, interruption, suppress
-):
+def test_interruptions_end_the_loop_whatever_is_suppressed(counted, interruption, suppress):
     error = interruption(3)
     counted.after = fail(error)
     with pytest.raises(interruption) as caught:
         counted.populate(suppress_errors=suppress)
     assert caught.value is error
-    assert (
-        counted.keys() == KEYS[:1]
-        and not dj.conn().in_transaction
-        and len(counted.calls) == 2
-    )
+    assert counted.keys() == KEYS[:1] and not dj.conn().in_transaction and len(counted.calls) == 2
     counted.after = staticmethod(lambda key: None)
     assert counted.populate()["success_count"] == 2
 
@@ -226,9 +205,7 @@ def test_parts_are_made_and_undone_with_their_master(lab):
                 self.Piece.insert1({**key, "i": 0})
 
     result = Split.populate(suppress_errors=True)
-    assert (
-        result["success_count"] == 2 and "DuplicateError" in result["error_list"][0][1]
-    )
+    assert result["success_count"] == 2 and "DuplicateError" in result["error_list"][0][1]
     assert len(Split) == 2 and len(Split.Piece) == 4
 
 
@@ -272,9 +249,7 @@ def threefold(lab):
 
 
 def test_fetching_and_computing_run_before_the_transaction(threefold):
-    assert (
-        threefold.populate(max_calls=1, make_kwargs={"scale": 2})["success_count"] == 1
-    )
+    assert threefold.populate(max_calls=1, make_kwargs={"scale": 2})["success_count"] == 1
     assert threefold.calls == [
         ("fetch", False),
         ("compute", False),
@@ -300,9 +275,7 @@ def test_a_change_while_computing_is_noticed(threefold, lab):
 
 def test_a_compute_that_returns_nothing_is_an_error(threefold):
     threefold.meddle = staticmethod(lambda key: None)
-    with pytest.raises(
-        dj.DataJointError, match="make_compute of Threefold returned None"
-    ):
+    with pytest.raises(dj.DataJointError, match="make_compute of Threefold returned None"):
         threefold.populate(max_calls=1)
     assert len(threefold) == 0
 
@@ -316,11 +289,7 @@ def test_an_error_in_any_part_undoes_its_key(threefold, monkeypatch, part):
     with pytest.raises(RuntimeError, match=part):
         threefold.populate()
     result = threefold.populate(suppress_errors=True)
-    assert (
-        len(result["error_list"]) == 3
-        and len(threefold) == 0
-        and not dj.conn().in_transaction
-    )
+    assert len(result["error_list"]) == 3 and len(threefold) == 0 and not dj.conn().in_transaction
     monkeypatch.undo()
 
 
@@ -374,9 +343,7 @@ def test_without_make(lab):
         -> Session
         """
 
-    with pytest.raises(
-        NotImplementedError, match="Unmade needs a method make"
-    ) as caught:
+    with pytest.raises(NotImplementedError, match="Unmade needs a method make") as caught:
         Unmade.populate()
     assert isinstance(caught.value, dj.DataJointError)
 
@@ -410,10 +377,7 @@ def test_key_source(lab):
         def make(self, key):
             self.insert1(key)
 
-    assert (
-        Grid.key_source.primary_key == ["subject_id", "rig"]
-        and len(Grid.key_source) == 6
-    )
+    assert Grid.key_source.primary_key == ["subject_id", "rig"] and len(Grid.key_source) == 6
     assert Grid.populate()["success_count"] == 6
 
     @lab.schema
@@ -440,9 +404,7 @@ def test_key_source(lab):
             self.insert1(key)
 
     assert Chosen.populate()["success_count"] == 2 and Chosen.progress() == (0, 2)
-    assert Asked.populate()["success_count"] == 1 and Asked.keys() == [
-        {"subject_id": 2}
-    ]
+    assert Asked.populate()["success_count"] == 1 and Asked.keys() == [{"subject_id": 2}]
 
 
 @pytest.mark.parametrize("source", [5, "Rig", None])

@@ -81,9 +81,7 @@ def test_percent_signs_are_plain_text(lab):
     for text in ("notes LIKE '50%'", "notes LIKE '50%%'", "notes LIKE '%done'"):
         assert (lab.Session & text).keys() == [{"subject_id": 2, "session_no": 1}]
     assert len(lab.Session & {"notes": "50% done"}) == 1
-    assert lab.Subject.proj(odd="subject_id % 2").to_arrays(
-        "odd", order_by="KEY"
-    ).tolist() == [1, 0, 1]
+    assert lab.Subject.proj(odd="subject_id % 2").to_arrays("odd", order_by="KEY").tolist() == [1, 0, 1]
 
 
 def test_restriction_by_expressions(lab):
@@ -92,9 +90,7 @@ def test_restriction_by_expressions(lab):
     assert ids(Subject - Session) == ids(Subject & -Session()) == [3]
     assert ids(Subject & (Session & "session_no = 2")) == [1]
     assert ids(Subject & [Session & "session_no = 2", {"subject_id": 3}]) == [1, 3]
-    assert ids(Subject & (Subject.aggr(Session, n="count(session_no)") & "n > 1")) == [
-        1
-    ]
+    assert ids(Subject & (Subject.aggr(Session, n="count(session_no)") & "n > 1")) == [1]
     assert ids(Subject & (Session & dj.Top(1, "session_date DESC"))) == [2]
     # A NULL on the other side does not empty the antijoin.
     Rig.insert1({"rig": "r3", "room": 30})
@@ -239,10 +235,7 @@ def test_projection_selects_drops_renames_and_computes(lab):
         "session_date",
         "rig",
     ]
-    renamed = (
-        Session.proj(..., "-notes", d="session_date", y="YEAR(session_date)")
-        & "session_no = 2"
-    )
+    renamed = Session.proj(..., "-notes", d="session_date", y="YEAR(session_date)") & "session_no = 2"
     assert renamed.to_dicts() == [
         {
             "subject_id": 1,
@@ -256,19 +249,13 @@ def test_projection_selects_drops_renames_and_computes(lab):
     assert swapped == {"subject_id": 1, "session_no": 1, "notes": "r1", "rig": "first"}
     assert lab.Subject.proj(other="(subject_id)").primary_key == ["subject_id", "other"]
     assert lab.Subject.proj(mouse="subject_id").primary_key == ["mouse"]
-    assert (
-        Session.proj(y="YEAR(session_date)") & "y = 2024" & {"y": 2024}
-    ).heading.names[-1] == "y"
+    assert (Session.proj(y="YEAR(session_date)") & "y = 2024" & {"y": 2024}).heading.names[-1] == "y"
     assert len(Session.proj(y="YEAR(session_date)") & "y = 2024") == 3
     assert Session.proj(n="session_no").proj(m="n").primary_key == ["subject_id", "m"]
 
 
 def test_projection_keeps_types_through_renames_and_json_paths(kinds):
-    row = (
-        (kinds & "id = 1")
-        .proj(when="moment", v="value", first="doc.a[0]", word="doc.b")
-        .fetch1()
-    )
+    row = (kinds & "id = 1").proj(when="moment", v="value", first="doc.a[0]", word="doc.b").fetch1()
     assert row["when"] == datetime.datetime(2024, 1, 1, 2, 3, 4, 567890)
     assert np.array_equal(row["v"], [0, 1, 2])
     assert (row["first"], row["word"]) == ("1", "t")
@@ -318,9 +305,7 @@ def test_joins(lab):
     assert len(Subject * Session * Session.Trial) == 4
     assert len(Subject.proj() * Rig) == 6
     # A Top closes its operand.
-    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays(
-        "session_no"
-    ).tolist() == [1, 2]
+    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays("session_no").tolist() == [1, 2]
 
 
 def test_extend_keeps_every_row(lab):
@@ -359,9 +344,7 @@ def test_namesakes_must_have_one_origin(lab):
 # -- aggregation -------------------------------------------------------------------------------------------------------
 def test_aggregation(lab):
     Subject, Session = lab.Subject, lab.Session
-    counted = Subject.aggr(
-        Session, "name", n="count(session_no)", last="max(session_date)", all="count(*)"
-    )
+    counted = Subject.aggr(Session, "name", n="count(session_no)", last="max(session_date)", all="count(*)")
     assert counted.to_dicts(order_by="KEY") == [
         {
             "subject_id": 1,
@@ -379,11 +362,7 @@ def test_aggregation(lab):
         },
         {"subject_id": 3, "name": "O'Hara", "n": 0, "last": None, "all": 1},
     ]
-    assert (
-        ids(counted & "n > 1") == [1]
-        and len(counted) == 3
-        and bool(counted & "n > 5") is False
-    )
+    assert ids(counted & "n > 1") == [1] and len(counted) == 3 and bool(counted & "n > 5") is False
     assert ids(Subject.aggr(Session, n="count(*)", exclude_nonmatching=True)) == [1, 2]
     assert Subject.aggr(Session, ..., n="count(session_no)").heading.names == [
         "subject_id",
@@ -392,13 +371,11 @@ def test_aggregation(lab):
         "weight",
         "n",
     ]
-    assert Subject.aggregate(
-        Session & "session_no > 1", n="count(session_no)"
-    ).to_arrays("n", order_by="KEY").tolist() == [1, 0, 0]
-    top = Session & dj.Top(1, "session_date")
-    assert Subject.aggr(top, n="count(session_no)").to_arrays(
+    assert Subject.aggregate(Session & "session_no > 1", n="count(session_no)").to_arrays(
         "n", order_by="KEY"
     ).tolist() == [1, 0, 0]
+    top = Session & dj.Top(1, "session_date")
+    assert Subject.aggr(top, n="count(session_no)").to_arrays("n", order_by="KEY").tolist() == [1, 0, 0]
 
 
 def test_extremes_keep_the_kind_of_the_attribute(kinds):
@@ -449,21 +426,12 @@ def test_the_universal_set(lab):
         {"rig": "r1", "n": 1},
         {"rig": "r2", "n": 1},
     ]
-    assert dj.U("session_no").aggr(Session, n="count(*)").to_arrays(
-        "n", order_by="KEY"
-    ).tolist() == [2, 1]
+    assert dj.U("session_no").aggr(Session, n="count(*)").to_arrays("n", order_by="KEY").tolist() == [2, 1]
     total = dj.U().aggr(Session, n="count(*)", last="max(session_date)")
-    assert (
-        total.to_dicts() == [{"n": 3, "last": datetime.date(2024, 2, 1)}]
-        and total.primary_key == []
-    )
+    assert total.to_dicts() == [{"n": 3, "last": datetime.date(2024, 2, 1)}] and total.primary_key == []
     assert total.fetch1("n") == 3 and len(total) == 1
-    assert dj.U("y").aggr(
-        Session.proj(y="YEAR(session_date)"), n="count(*)"
-    ).to_dicts() == [{"y": 2024, "n": 3}]
-    assert (dj.U() & Session).to_dicts() == [{}] and (
-        dj.U() & (Session & False)
-    ).to_dicts() == []
+    assert dj.U("y").aggr(Session.proj(y="YEAR(session_date)"), n="count(*)").to_dicts() == [{"y": 2024, "n": 3}]
+    assert (dj.U() & Session).to_dicts() == [{}] and (dj.U() & (Session & False)).to_dicts() == []
     assert dj.U("a", "b").primary_key == ["a", "b"]
 
 
@@ -514,21 +482,13 @@ def test_top(lab):
     assert ids(Subject & dj.Top()) == [1]
     assert ids(Subject & dj.Top(2, "weight DESC")) == [1, 2]
     assert ids(Subject & dj.Top(1, ["sex DESC", "KEY"])) == [2]
-    assert (Subject & dj.Top(None, "subject_id DESC", 1)).to_arrays(
-        "subject_id"
-    ).tolist() == [2, 1]
+    assert (Subject & dj.Top(None, "subject_id DESC", 1)).to_arrays("subject_id").tolist() == [2, 1]
     assert ids(Subject & dj.Top(2) & "sex = 'M'") == [2]
     assert ids((Subject & "subject_id > 1") & dj.Top(1)) == [2]
-    assert (
-        len(Subject & dj.Top(2)) == 2
-        and not (Subject & dj.Top(0))
-        and not (Subject & dj.Top(5, offset=3))
-    )
+    assert len(Subject & dj.Top(2)) == 2 and not (Subject & dj.Top(0)) and not (Subject & dj.Top(5, offset=3))
     assert ids(Subject & dj.Top(np.int64(2))) == [1, 2]
     # Two in a row: the second counts within the first.
-    assert (Subject & dj.Top(3)).to_arrays(
-        "subject_id", limit=3, offset=2
-    ).tolist() == [3]
+    assert (Subject & dj.Top(3)).to_arrays("subject_id", limit=3, offset=2).tolist() == [3]
     assert dj.Top(2, "a") == dj.Top(2, ["a"]) != dj.Top(3, "a")
 
 
@@ -553,10 +513,7 @@ def test_sql_text(lab):
     chosen = Subject & "sex = 'M'" & {"name": "50%"}
     assert chosen.where_clause() == """ WHERE (sex = 'M')AND("name"='50%%')"""
     assert chosen.from_clause() == '"lab.subject"'
-    assert chosen.make_sql() == (
-        'SELECT "subject_id","name","sex","weight" FROM "lab.subject"'
-        + chosen.where_clause()
-    )
+    assert chosen.make_sql() == ('SELECT "subject_id","name","sex","weight" FROM "lab.subject"' + chosen.where_clause())
     text, parameters = chosen.sql()
     assert "?" in text and "50%" not in text and parameters == ["50%"]
     assert Subject().where_clause() == ""
@@ -571,6 +528,4 @@ def test_sql_text(lab):
 def test_values_are_never_read_as_sql(lab, value):
     lab.Subject.insert1({"subject_id": 9, "name": value})
     assert (lab.Subject & {"name": value}).fetch1("name") == value
-    assert (
-        len(dj.conn().query((lab.Subject & {"name": value}).make_sql()).fetchall()) == 1
-    )
+    assert len(dj.conn().query((lab.Subject & {"name": value}).make_sql()).fetchall()) == 1

@@ -22,9 +22,7 @@ def test_the_text_preview_of_a_table(lab):
             " (Total: 3)\n"
         )
     )
-    assert repr(dj.FreeTable("lab.subject")) == 'FreeTable("lab.subject")\n' + repr(
-        lab.Subject()
-    )
+    assert repr(dj.FreeTable("lab.subject")) == 'FreeTable("lab.subject")\n' + repr(lab.Subject())
     assert repr(lab.Subject & "subject_id > 5").splitlines()[2:] == [" (Total: 0)"]
     assert repr(dj.U().aggr(lab.Subject, n="count(*)")).splitlines()[2].split() == ["3"]
 
@@ -32,16 +30,12 @@ def test_the_text_preview_of_a_table(lab):
 def test_limits_of_the_preview(lab):
     text = lab.Subject.preview(limit=2)
     assert "Bob" in text and "O'Hara" not in text and "   ...\n (Total: 3)" in text
-    assert "O'Hara" in lab.Subject.preview(
-        limit=3
-    ) and "..." not in lab.Subject.preview(limit=3)
+    assert "O'Hara" in lab.Subject.preview(limit=3) and "..." not in lab.Subject.preview(limit=3)
     assert lab.Subject.preview(width=4).splitlines()[2:4] == [
         "1    Ada  F    20.5",
         "2    Bob  M    30.0",
     ]
-    with dj.config.override(
-        display__limit=1, display__width=6, display__show_tuple_count=False
-    ):
+    with dj.config.override(display__limit=1, display__width=6, display__show_tuple_count=False):
         assert lab.Subject.preview().splitlines()[1:] == [
             "+----+ +----+ +----+ +----+",
             "1      Ada    F      20.5  ",
@@ -91,11 +85,7 @@ class Parsed(html.parser.HTMLParser):
 
 def test_the_html_preview(lab):
     page = Parsed(lab.Subject()._repr_html_())
-    assert (
-        page.tags.count("th") == 4
-        and page.tags.count("tr") == 4
-        and page.tags.count("td") == 12
-    )
+    assert page.tags.count("th") == 4 and page.tags.count("tr") == 4 and page.tags.count("td") == 12
     assert {
         "subject_id",
         "weight",
@@ -129,9 +119,7 @@ def test_html_escapes_everything_that_comes_from_the_data(schema):
         assert not {"script", "img", "b1", "i"} & set(page.tags)
         assert value in page.texts
     page = Parsed(Evil()._repr_html_())
-    assert (
-        page.tags.count("b") == 1 and '<b>table</b> & "more"' in page.texts
-    )  # our own, around the comment
+    assert page.tags.count("b") == 1 and '<b>table</b> & "more"' in page.texts  # our own, around the comment
     assert page.titles[0] == """<i onclick='x'>attribute</i> "quoted\""""
 
 
@@ -141,10 +129,7 @@ def test_unbound_tables_can_be_shown():
         a : int32
         """
 
-    assert (
-        repr(Unbound()) == "Unbound(not bound to a schema)"
-        and Unbound()._repr_html_() is None
-    )
+    assert repr(Unbound()) == "Unbound(not bound to a schema)" and Unbound()._repr_html_() is None
     assert Unbound.full_table_name is None
     with pytest.raises(dj.DataJointError, match="Unbound is not bound"):
         Unbound.to_dicts()
@@ -152,9 +137,7 @@ def test_unbound_tables_can_be_shown():
 
 def test_describe_gives_a_definition_that_declares_the_same_table(lab, caplog):
     Subject, Rig, Session = lab.Subject, lab.Rig, lab.Session  # noqa: F841 - names for the descriptions
-    texts = {
-        table: table.describe() for table in (Subject, Rig, Session, Session.Trial)
-    }
+    texts = {table: table.describe() for table in (Subject, Rig, Session, Session.Trial)}
     assert texts[Session] == (
         "-> Subject\n"
         "session_no           : int32                        \n"
@@ -164,19 +147,12 @@ def test_describe_gives_a_definition_that_declares_the_same_table(lab, caplog):
         'notes=""             : varchar(255)                 \n'
     )
     assert texts[Session.Trial].startswith("-> Session\n")
-    assert (
-        texts[Subject].startswith("# animals\n") and "enum('M','F')" in texts[Subject]
-    )
-    again = dj.Schema(
-        "again", context={"Subject": Subject, "Rig": Rig, "Session": Session}
-    )
+    assert texts[Subject].startswith("# animals\n") and "enum('M','F')" in texts[Subject]
+    again = dj.Schema("again", context={"Subject": Subject, "Rig": Rig, "Session": Session})
     for table, text in texts.items():
         twin = again(type(table.__name__, (dj.Manual,), {"definition": text}))
         assert twin.describe() == text
-        assert (
-            twin.heading.names == table.heading.names
-            and twin.primary_key == table.primary_key
-        )
+        assert twin.heading.names == table.heading.names and twin.primary_key == table.primary_key
     with caplog.at_level("INFO", "lodestore"):
         assert Subject.describe(printout=True) == texts[Subject]
     assert "unique id" in caplog.text
@@ -186,6 +162,4 @@ def test_small_reprs(lab):
     assert repr(dj.U("a", "b")) == "U('a', 'b')" and repr(dj.Not("a")) == "Not('a')"
     assert repr(dj.Top(2, "a", 1)) == "Top(limit=2, order_by=['a'], offset=1)"
     assert repr(lab.schema) == "Schema `lab`\n"
-    assert "subject_id" in repr(lab.Subject.heading) and "# unique id" in repr(
-        lab.Subject.heading
-    )
+    assert "subject_id" in repr(lab.Subject.heading) and "# unique id" in repr(lab.Subject.heading)

@@ -121,9 +121,7 @@ def test_relations(lab):
 def test_dependencies_are_a_graph(lab):
     graph = dj.conn().dependencies
     graph.load()
-    assert set(graph.nodes) == {
-        t.full_table_name for t in (lab.Subject, lab.Rig, lab.Session, lab.Session.Trial)
-    }
+    assert set(graph.nodes) == {t.full_table_name for t in (lab.Subject, lab.Rig, lab.Session, lab.Session.Trial)}
     assert graph.nodes[lab.Session.full_table_name]["primary_key"] == {"subject_id", "session_no"}
     order = graph.topo_sort()
     assert order.index(lab.Subject.full_table_name) < order.index(lab.Session.full_table_name)

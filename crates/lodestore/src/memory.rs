@@ -3,6 +3,8 @@
 //! Fresh memory is mapped page by page at first touch, which costs as much as filling it. Asking for large pages, where
 //! the system has them, makes that cost vanish.
 
+use std::alloc::{Layout, alloc_zeroed};
+
 use crate::error::{Error, Result};
 
 /// Buffers below this gain nothing.
@@ -11,21 +13,31 @@ const LARGE: usize = 4 << 20;
 /// An empty buffer with room for `size` bytes. An error instead of an abort if the memory cannot be had.
 pub(crate) fn with_capacity(size: usize) -> Result<Vec<u8>> {
     let mut buffer = Vec::new();
-    buffer.try_reserve_exact(size).map_err(|e| {
-        Error::invalid(format!("no memory for {size} bytes: {e}"))
-            .hint("Read a slice, or fewer rows at a time.")
-    })?;
+    buffer.try_reserve_exact(size).map_err(|_| lack(size))?;
     advise(&buffer);
     Ok(buffer)
 }
 
 /// A buffer of `size` zeros, which cost nothing until they are touched.
 pub(crate) fn zeroed(size: usize) -> Result<Vec<u8>> {
-    // Asked first, as the allocation itself would abort.
-    drop(with_capacity(size)?);
-    let buffer = vec![0; size];
+    let layout = Layout::array::<u8>(size).map_err(|_| lack(size))?;
+    if size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the layout is not empty.
+    let memory = unsafe { alloc_zeroed(layout) };
+    if memory.is_null() {
+        return Err(lack(size));
+    }
+    // SAFETY: the memory comes from the global allocator with the layout of `size` bytes, all of them initialised.
+    let buffer = unsafe { Vec::from_raw_parts(memory, size, size) };
     advise(&buffer);
     Ok(buffer)
+}
+
+fn lack(size: usize) -> Error {
+    Error::invalid(format!("no memory for {size} bytes"))
+        .hint("Read a slice, or fewer rows at a time.")
 }
 
 #[cfg(target_os = "linux")]

@@ -1,10 +1,15 @@
 //! Bounded concurrency for blocking work.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// How many threads may run at once. (Asking the system reads files each time.)
+pub(crate) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(2, usize::from))
+}
 
 /// Runs `work(0..count)` on at most `workers` threads; results in order. After the first error no new item is begun, and
 /// that error (of the lowest index among those that failed) is returned once the running ones have ended.

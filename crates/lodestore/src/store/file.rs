@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use super::StoreOptions;
 use super::path::{self, ObjectPath};
 use super::spec::{OWN_SECTION, StoreSpec};
-use crate::codec::{ObjectHandle, ObjectMeta, ObjectReader, ReadSeek};
+use crate::codec::{ObjectHandle, ObjectMeta, ObjectReader, ReadSeek, parallel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory;
 use crate::value::Row;
@@ -241,37 +242,53 @@ impl FileStore {
 
 /// What one thread reads of a large file, at least.
 #[cfg(unix)]
-const SHARE: u64 = 2 << 20;
+const SHARE: usize = 2 << 20;
 
-/// Fills a buffer from the start of a file, by several threads: mapping fresh memory takes longer than the copy.
+/// Fills an empty buffer with the first `size` bytes of a file, by several threads: mapping fresh memory takes longer
+/// than the copy.
 #[cfg(unix)]
-fn read_shared(file: &File, buffer: &mut [u8]) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = buffer.len().div_ceil(threads.min(4)).max(SHARE as usize);
+fn read_shared(file: &File, mut buffer: Vec<u8>, size: usize) -> io::Result<Vec<u8>> {
+    let share = size.div_ceil(parallel::cores().min(4)).max(SHARE);
+    let room = buffer
+        .spare_capacity_mut()
+        .get_mut(..size)
+        .ok_or(io::ErrorKind::OutOfMemory)?;
     std::thread::scope(|scope| {
-        let mut at = 0;
-        let mut parts = Vec::new();
-        for part in buffer.chunks_mut(share) {
-            let start = at;
-            at += part.len() as u64;
-            parts.push((start, part));
-        }
+        let mut parts: Vec<_> = room.chunks_mut(share).enumerate().collect();
         let last = parts.pop();
+        let fill = |(i, part)| fill(file, part, (i * share) as u64);
         let others: Vec<_> = parts
             .into_iter()
-            .map(|(start, part)| scope.spawn(move || file.read_exact_at(part, start)))
+            .map(|part| scope.spawn(move || fill(part)))
             .collect();
-        if let Some((start, part)) = last {
-            file.read_exact_at(part, start)?;
-        }
+        last.map_or(Ok(()), fill)?;
         others.into_iter().try_for_each(|thread| {
             thread
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("a reading thread ended early")))
         })
-    })
+    })?;
+    // SAFETY: every part of the first `size` bytes of spare capacity has been filled.
+    unsafe { buffer.set_len(size) };
+    Ok(buffer)
+}
+
+/// Fills all of `room` from a place in a file.
+#[cfg(unix)]
+fn fill(file: &File, mut room: &mut [MaybeUninit<u8>], mut at: u64) -> io::Result<()> {
+    while !room.is_empty() {
+        match rustix::io::pread(file, &mut *room, at) {
+            Ok(([], _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok((filled, _)) => {
+                let n = filled.len();
+                at += n as u64;
+                room = &mut room[n..];
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Memory for so many bytes of a file.
@@ -341,11 +358,11 @@ impl ObjectReader for FileStore {
     fn read(&self, path: &str) -> Result<Bytes> {
         let (file, metadata) = self.file(path)?;
         #[cfg(unix)]
-        if metadata.len() >= 2 * SHARE
+        if metadata.len() >= 2 * SHARE as u64
             && let Ok(size) = usize::try_from(metadata.len())
         {
-            let mut content = memory::zeroed(size)?;
-            read_shared(&file, &mut content).map_err(|e| self.io_error("read", path, e))?;
+            let content = read_shared(&file, memory::with_capacity(size)?, size)
+                .map_err(|e| self.io_error("read", path, e))?;
             return Ok(content.into());
         }
         let mut content = room(metadata.len())?;

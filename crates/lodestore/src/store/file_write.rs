@@ -705,10 +705,9 @@ impl FileStore {
     }
 
     fn workers(&self, cpu_bound: bool) -> usize {
-        let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
         // Waiting for flushes overlaps well; copying to the page cache does not.
         if cpu_bound {
-            self.options.workers.min(cores)
+            self.options.workers.min(parallel::cores())
         } else {
             self.options.workers
         }

@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, UInt64Array};
 use super::FetchOptions;
 use super::rows::row_text;
 use super::upload::interrupted;
-use crate::codec::{Chain, DecodeContext, Stores};
+use crate::codec::{Chain, DecodeContext, Stores, parallel};
 use crate::config::Config;
 use crate::error::{Error, Result, did_you_mean};
 use crate::query::{Plan, PlanOptions, Query, Top};
@@ -368,9 +368,7 @@ fn decode_parallel(
 ) -> Result<Vec<Value>> {
     // Small steps for few large rows, large ones for many small rows.
     let step = (rows / 64).clamp(1, 256);
-    let workers = rows
-        .div_ceil(step)
-        .min(2 * std::thread::available_parallelism().map_or(4, usize::from));
+    let workers = rows.div_ceil(step).min(2 * parallel::cores());
     let next = AtomicUsize::new(0);
     let stopped = AtomicBool::new(false);
     let pieces = Mutex::new(Vec::with_capacity(rows.div_ceil(step)));

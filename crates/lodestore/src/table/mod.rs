@@ -30,8 +30,8 @@ use std::ops::{BitAnd, Deref, Mul, Sub};
 pub use declare::Schema;
 pub use fetch::Batches;
 pub use options::{
-    Confirm, DeleteOptions, DeleteReport, DropOptions, FetchOptions,
-    InsertOptions, PartIntegrity, Validation, ValidationIssue,
+    Confirm, DeleteOptions, DeleteReport, DropOptions, FetchOptions, InsertOptions, PartIntegrity,
+    Validation, ValidationIssue,
 };
 pub use permit::InsertPermit;
 pub use references::{References, Section};

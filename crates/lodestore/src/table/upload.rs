@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::rows::key_text;
 use crate::codec::{
-    Chain, EncodeContext, Encoded, Put, PutPath, PutSource, Stores, manifest_path, record_hash,
+    Chain, EncodeContext, Encoded, Put, PutPath, PutSource, Stores, manifest_path, parallel,
+    record_hash,
 };
 use crate::config::Config;
 use crate::definition::TableName;
@@ -227,9 +228,7 @@ impl<'a> Uploader<'a> {
         numbers: &[usize],
         attributes: &[&Attribute],
     ) -> (Vec<Done>, Result<()>) {
-        let encoders = std::thread::available_parallelism()
-            .map_or(2, usize::from)
-            .min(rows.len());
+        let encoders = parallel::cores().min(rows.len());
         let budget = Budget::new(self.bytes_in_flight);
         let stopped = AtomicBool::new(false);
         let this = self.shared();

@@ -79,8 +79,7 @@ fn literal_stream(head: &[u8], payload: &[u8]) -> Vec<u8> {
             literals::deflate(pieces[i], &mut out, i + 1 == pieces.len());
         }
     } else {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        match parallel::run(pieces.len(), threads, |i| Ok(deflated(i))) {
+        match parallel::run(pieces.len(), parallel::cores(), |i| Ok(deflated(i))) {
             Ok(done) => done.iter().for_each(|piece| out.extend_from_slice(piece)),
             Err(_) => (0..pieces.len()).for_each(|i| out.extend(deflated(i))),
         }

@@ -12,9 +12,9 @@ use lodestore::progress::Silent;
 use lodestore::query::keep;
 use lodestore::table::{DeleteOptions, InsertOptions};
 use lodestore::value::Array;
-use lodestore::{Lode, Result, row};
+use lodestore::{Lode, Result, Row, row};
 use ndarray::{Array1, s};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 const RATE: f64 = 10_000.0;
 
@@ -123,6 +123,14 @@ fn main() -> Result<()> {
         waveform.insert1(row! { rate: RATE, amplitude: amplitude, ..key })
     })?;
 
+    // Rows of a type of your own: the fields name the attributes.
+    #[derive(Serialize)]
+    struct Lag<'a> {
+        #[serde(flatten)]
+        key: &'a Row,
+        lag: usize,
+        amplitude: f64,
+    }
     let report = average.populate(|key| {
         let window_ms: f64 = (&filter & key).one("window_ms")?;
         let spikes: Vec<f64> = (&recording & key).one("spike_times")?;
@@ -140,17 +148,19 @@ fn main() -> Result<()> {
         }
         mean /= ends.len() as f64;
         average.insert1(row! { n_spikes: ends.len() as i64, average: mean.clone(), ..key })?;
-        let lags = mean
-            .iter()
-            .enumerate()
-            .map(|(i, &a)| row! { lag: (width - i) as i64, amplitude: a, ..key });
-        lag.insert(lags, &InsertOptions::default()).map(|_| ())
+        let lags = mean.iter().enumerate().map(|(i, &amplitude)| Lag {
+            key,
+            lag: width - i,
+            amplitude,
+        });
+        lag.insert_typed(lags, &InsertOptions::default())
+            .map(|_| ())
     })?;
     println!("{} averages computed", report.success_count);
 
     // --- 4. Fetch ----------------------------------------------------------------------------------------------------
 
-    // Rows of a type of your own: the fields name the attributes.
+    // The rows come as a type of your own, too.
     #[derive(Debug, Deserialize)]
     struct Average {
         filter: String,

@@ -21,6 +21,7 @@ mod rows;
 mod staged;
 mod summary;
 mod typed;
+mod typed_insert;
 mod update;
 mod upload;
 

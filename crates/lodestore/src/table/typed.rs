@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
     Visitor,
@@ -143,20 +144,40 @@ impl<T: DeserializeOwned> Iterator for TypedStream<T> {
 
 /// A row as a value of a type. An unfit value is an error of kind [`ErrorKind::Type`] that names the column.
 pub fn from_row<T: DeserializeOwned>(row: Row) -> Result<T> {
-    T::deserialize(RowDeserializer(row)).map_err(|e| {
-        let error = Error::new(ErrorKind::Type, e.message);
-        match e.column {
-            Some(column) => error.attribute(column),
-            None => error,
-        }
-    })
+    T::deserialize(RowDeserializer(row)).map_err(Unfit::into_error)
 }
 
 /// The error of a conversion.
 #[derive(Debug)]
-struct Unfit {
+pub(super) struct Unfit {
     message: String,
     column: Option<String>,
+}
+
+impl Unfit {
+    pub(super) fn new(message: impl Into<String>) -> Unfit {
+        Unfit {
+            message: message.into(),
+            column: None,
+        }
+    }
+
+    /// Names the column, unless one is named already.
+    pub(super) fn in_column(mut self, column: &str) -> Unfit {
+        if self.column.is_none() {
+            self.message = format!("column `{column}`: {}", self.message);
+            self.column = Some(column.to_owned());
+        }
+        self
+    }
+
+    pub(super) fn into_error(self) -> Error {
+        let error = Error::new(ErrorKind::Type, self.message);
+        match self.column {
+            Some(column) => error.attribute(column),
+            None => error,
+        }
+    }
 }
 
 impl fmt::Display for Unfit {
@@ -169,10 +190,7 @@ impl std::error::Error for Unfit {}
 
 impl de::Error for Unfit {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Unfit {
-            message: message.to_string(),
-            column: None,
-        }
+        Unfit::new(message.to_string())
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -393,17 +411,11 @@ fn column_value<'de, S: DeserializeSeed<'de>>(
     value: Value,
 ) -> Result<S::Value, Unfit> {
     seed.deserialize(ValueDeserializer { value })
-        .map_err(|mut e| {
-            if e.column.is_none() {
-                e.message = format!("column `{column}`: {}", e.message);
-                e.column = Some(column.to_string());
-            }
-            e
-        })
+        .map_err(|e| e.in_column(&column))
 }
 
 /// The names under which [`Value`] and [`Array`] ask for the value itself.
-const RAW: &str = "$lodestore::Value";
+pub(super) const RAW: &str = "$lodestore::Value";
 
 thread_local! {
     static HANDED: RefCell<Option<Value>> = const { RefCell::new(None) };
@@ -491,12 +503,21 @@ impl<'de> Deserializer<'de> for ValueDeserializer {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        name: &'static str,
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Unfit> {
         match self.value {
             Value::Text(text) => visitor.visit_enum(text.into_deserializer()),
+            // A variant that holds something: its name, and what it holds.
+            Value::Map(v) => {
+                visitor.visit_enum(MapAccessDeserializer::new(Pairs(v.into_iter(), None)))
+            }
+            Value::Json(v) => v
+                .parse()
+                .map_err(<Unfit as de::Error>::custom)?
+                .deserialize_enum(name, variants, visitor)
+                .map_err(<Unfit as de::Error>::custom),
             other => Err(de::Error::custom(format!(
                 "a {} names no variant",
                 other.type_name()

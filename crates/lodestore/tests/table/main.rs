@@ -10,3 +10,4 @@ mod model;
 mod populate;
 mod staged;
 mod support;
+mod typed;

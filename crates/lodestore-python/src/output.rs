@@ -88,10 +88,7 @@ pub(crate) fn batch_to_structured<'py>(
                 let array = loaded(py, column)?;
                 object_array(py, array)?
             }
-            _ => {
-                let array = objects(py, column)?;
-                object_array(py, array)?
-            }
+            _ => objects_of(py, column)?,
         };
         dtype.push((name.to_string(), array.getattr(intern!(py, "dtype"))?));
         columns.push(array);
@@ -238,17 +235,7 @@ pub(crate) fn objects<'py>(py: Python<'py>, column: Column) -> PyResult<Objects<
             },
         ),
         // NumPy makes dates and datetimes faster than a call of their class a value would; NaT becomes None.
-        ColumnKind::Date => {
-            let days = array
-                .as_primitive::<Date32Type>()
-                .iter()
-                .map(|v| v.map_or(i64::MIN, i64::from))
-                .collect();
-            listed(
-                PyArray1::<i64>::from_vec(py, days)
-                    .call_method1(intern!(py, "view"), ("M8[D]",))?,
-            )
-        }
+        ColumnKind::Date => listed(dates(py, &array)?),
         ColumnKind::DateTime => listed(datetimes(py, &array)?),
         ColumnKind::Any => Err(raise(
             "a column of values of any kind cannot be an Arrow column",
@@ -307,6 +294,25 @@ fn datetimes<'py>(py: Python<'py>, array: &ArrayRef) -> PyResult<Bound<'py, PyAn
     PyArray1::<i64>::from_vec(py, micros).call_method1(intern!(py, "view"), ("M8[us]",))
 }
 
+fn dates<'py>(py: Python<'py>, array: &ArrayRef) -> PyResult<Bound<'py, PyAny>> {
+    let days = array
+        .as_primitive::<Date32Type>()
+        .iter()
+        .map(|v| v.map_or(i64::MIN, i64::from))
+        .collect();
+    PyArray1::<i64>::from_vec(py, days).call_method1(intern!(py, "view"), ("M8[D]",))
+}
+
+/// A column as an array of objects.
+fn objects_of<'py>(py: Python<'py>, column: Column) -> PyResult<Bound<'py, PyAny>> {
+    let moments = match &column {
+        Column::Arrow(ColumnKind::Date, values) => dates(py, values)?,
+        Column::Arrow(ColumnKind::DateTime, values) => datetimes(py, values)?,
+        _ => return object_array(py, objects(py, column)?),
+    };
+    moments.call_method1(intern!(py, "astype"), ("O",))
+}
+
 fn object_array<'py>(py: Python<'py>, objects: Objects<'py>) -> PyResult<Bound<'py, PyAny>> {
     objects_to_py(py, &[objects.len()], objects)
 }
@@ -321,9 +327,7 @@ fn column_to_array<'py>(
         return Ok(PyArray1::<f64>::from_slice(py, &[]).into_any());
     }
     match &column {
-        Column::Arrow(_, values) if values.null_count() > 0 => {
-            object_array(py, objects(py, column)?)
-        }
+        Column::Arrow(_, values) if values.null_count() > 0 => objects_of(py, column),
         Column::Arrow(ColumnKind::Int, values) => Ok(ints(py, values)),
         Column::Arrow(ColumnKind::Float, values) => Ok(floats(py, values)),
         Column::Arrow(ColumnKind::Bool, values) => Ok(bools(py, values)),
@@ -331,7 +335,7 @@ fn column_to_array<'py>(
             // Fixed-width text, as NumPy infers it. Bytes stay objects: NumPy's lose trailing zeros.
             ARRAY.get(py)?.call1((objects(py, column)?,))
         }
-        Column::Arrow(..) => object_array(py, objects(py, column)?),
+        Column::Arrow(..) => objects_of(py, column),
         Column::Values(_) => {
             let objects = loaded(py, column)?;
             stacked(py, objects)

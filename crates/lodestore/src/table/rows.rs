@@ -263,20 +263,19 @@ pub(super) fn check(
                     .collect(),
             );
         }
-        let mut out = Vec::with_capacity(row.len());
-        let mut failed = None;
-        for (attribute, value) in attributes.iter().zip(row) {
-            match check_value(attribute, value, dialect) {
-                Ok(value) => out.push(value),
-                Err(e) => {
-                    out.push(None);
-                    failed
-                        .get_or_insert(Vec::new())
-                        .push(e.attribute(&*attribute.name).row(index));
-                }
-            }
-        }
-        for e in failed.into_iter().flatten() {
+        let mut failed = Vec::new();
+        // Collected in place, into the memory that the row has already.
+        let out: Vec<Option<Value>> = row
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| {
+                check_value(attributes[i], value, dialect).unwrap_or_else(|e| {
+                    failed.push(e.attribute(&*attributes[i].name).row(index));
+                    None
+                })
+            })
+            .collect();
+        for e in failed {
             let key = key_text(&attributes, &out);
             report(place(if key.is_empty() { e } else { e.key(key) }))?;
         }

@@ -1,6 +1,5 @@
 //! Bulk inserts: one prepared statement per set of given columns, values bound by reference.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -14,7 +13,8 @@ use crate::value::Value;
 /// Inserts all rows. The caller holds the transaction or savepoint that makes it atomic.
 pub(super) fn insert(connection: &Connection, insert: &Insert<'_>) -> Result<u64> {
     let place = |e: Error, row: usize| e.table(insert.schema, insert.table).row(row);
-    let mut statements: HashMap<Vec<bool>, rusqlite::Statement<'_>> = HashMap::new();
+    // One statement for each set of given columns; nearly always there is one set.
+    let mut statements: Vec<(Vec<bool>, rusqlite::Statement<'_>)> = Vec::new();
     let mut given = Vec::with_capacity(insert.columns.len());
     let mut inserted = 0;
     for (row, values) in insert.rows.iter().enumerate() {
@@ -31,16 +31,19 @@ pub(super) fn insert(connection: &Connection, insert: &Insert<'_>) -> Result<u64
                 .zip(insert.columns)
                 .map(|(v, (_, storage))| is_given(v.as_ref(), storage)),
         );
-        if !statements.contains_key(&given) {
-            let text = statement(insert, &given);
-            let prepared = connection
-                .prepare(&text)
-                .map_err(|e| place(errors::map(e, &text), row))?;
-            statements.insert(given.clone(), prepared);
-        }
-        let Some(prepared) = statements.get_mut(&given) else {
-            continue;
+        let known = statements.iter().position(|(of, _)| *of == given);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let text = statement(insert, &given);
+                let prepared = connection
+                    .prepare(&text)
+                    .map_err(|e| place(errors::map(e, &text), row))?;
+                statements.push((given.clone(), prepared));
+                statements.len() - 1
+            }
         };
+        let prepared = &mut statements[at].1;
         let mut position = 0;
         for ((name, storage), value) in insert.columns.iter().zip(values) {
             let Some(value) = value.as_ref().filter(|v| is_given(Some(v), storage)) else {

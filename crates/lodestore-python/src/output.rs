@@ -359,7 +359,7 @@ fn loaded<'py>(py: Python<'py>, column: Column) -> PyResult<Objects<'py>> {
     }
     let arrays = crate::refs::read_all(py, &refs)?;
     drop(refs);
-    let values = arrays.into_iter().map(Value::Array).collect();
+    let values = arrays.into_iter().map(Value::from).collect();
     objects(py, Column::Values(values))
 }
 

@@ -88,7 +88,7 @@ fn main() -> Result<()> {
         "", "ratio", "copy", "pack", "unpack", "reference"
     );
     for (name, array) in cases {
-        let value = Value::Array(array);
+        let value = Value::from(array);
         let rate = |seconds: f64| size as f64 / 1e6 / seconds;
         let (plain, _) = best(|| pack(&value, Compress::No))?;
         let (fast, packed) = best(|| pack(&value, Compress::Fast))?;

@@ -237,11 +237,10 @@ fn cells_structs_and_object_arrays_are_put_in_c_order() {
         elements.iter().map(|e| first(&e[0])).collect::<Vec<_>>(),
         [0, 1, 2, 3]
     );
-    let Value::Array(Array {
-        data: Elements::Objects(items),
-        ..
-    }) = of("arr_obj_2x2")
-    else {
+    let Value::Array(array) = of("arr_obj_2x2") else {
+        panic!()
+    };
+    let Elements::Objects(items) = array.data else {
         panic!()
     };
     let wanted = [Value::from(1), "a".into(), Value::Null, 2.5.into()];
@@ -271,8 +270,8 @@ fn an_array_owns_its_memory_alone() {
         (i * j) as f64
     }));
     for (value, compress) in [
-        (Value::Array(array.clone()), Compress::Fast),
-        (Value::Array(array.clone()), Compress::No),
+        (Value::from(array.clone()), Compress::Fast),
+        (Value::from(array.clone()), Compress::No),
         (
             Value::List(vec![array.clone().into(), array.into()]),
             Compress::Fast,
@@ -284,11 +283,8 @@ fn an_array_owns_its_memory_alone() {
             one => vec![one],
         };
         for array in arrays {
-            let Value::Array(Array {
-                data: Elements::Raw { bytes, offset, .. },
-                ..
-            }) = array
-            else {
+            let Value::Array(array) = array else { panic!() };
+            let Elements::Raw { bytes, offset, .. } = array.data else {
                 panic!()
             };
             assert_eq!(bytes[offset..].as_ptr() as usize % 8, 0);
@@ -371,8 +367,8 @@ fn values() -> impl Strategy<Value = Value> {
             .unwrap()
             .into()),
             proptest::collection::vec(inner.clone(), 8).prop_map(|mut items| Value::Struct {
-                shape: vec![2, 2],
-                names: vec!["a".into(), "é".into()],
+                shape: [2, 2].into(),
+                names: ["a".into(), "é".into()].into(),
                 elements: (0..4).map(|_| items.split_off(items.len() - 2)).collect(),
             }),
             (arrays(vec![2, 3]), arrays(vec![2, 3])).prop_map(|(a, b)| Value::Records {
@@ -481,7 +477,7 @@ fn what_the_format_cannot_hold_is_refused() {
     let array = |text: &str| {
         let dtype = DType::parse_text(text).unwrap();
         let memory = vec![0; dtype.itemsize];
-        Value::Array(Array::new(dtype, vec![1], Order::C, memory.into()).unwrap())
+        Value::from(Array::new(dtype, vec![1], Order::C, memory.into()).unwrap())
     };
     for value in [
         array("float16"),
@@ -497,8 +493,8 @@ fn what_the_format_cannot_hold_is_refused() {
         array("[(('a', 'b'), [('c', '<f2')])]"),
         Value::BigInt([vec![0; 65535], vec![1]].concat()),
         Value::Struct {
-            shape: vec![1],
-            names: vec![],
+            shape: [1].into(),
+            names: [].into(),
             elements: vec![vec![]],
         },
         Value::Records {
@@ -553,7 +549,7 @@ fn structured_arrays_are_written_as_records_and_big_endian_ones_are_turned_round
     let mut memory = vec![0u8; 13];
     memory[1..3].copy_from_slice(&[0x12, 0x34]);
     memory[4..8].copy_from_slice(&u32::from('é').to_be_bytes());
-    let value = Value::Array(Array::new(dtype, vec![1], Order::C, memory.into()).unwrap());
+    let value = Value::from(Array::new(dtype, vec![1], Order::C, memory.into()).unwrap());
     let Value::Records { shape, fields } = unpack(pack(&value, Compress::No).unwrap()).unwrap()
     else {
         panic!()
@@ -562,11 +558,11 @@ fn structured_arrays_are_written_as_records_and_big_endian_ones_are_turned_round
     let wanted = [
         (
             "a",
-            Value::Array(Array::from_ndarray(ndarray::arr1(&[0x1234i16]))),
+            Value::from(Array::from_ndarray(ndarray::arr1(&[0x1234i16]))),
         ),
         (
             "s",
-            Value::Array(Array::objects(vec![1], vec!["é".into()]).unwrap()),
+            Value::from(Array::objects(vec![1], vec!["é".into()]).unwrap()),
         ),
     ];
     assert!(

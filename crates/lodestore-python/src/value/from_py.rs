@@ -553,8 +553,8 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
             }
         }
         return Ok(Value::Struct {
-            shape: array.shape().to_vec(),
-            names,
+            shape: array.shape().into(),
+            names: names.into(),
             elements,
         });
     }
@@ -605,7 +605,7 @@ fn object_or_plain(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) 
     for i in 0..array.len() {
         values.push(convert(&flat.get_item(i)?, mode, depth + 1)?);
     }
-    Ok(Value::Array(Array {
+    Ok(Value::from(Array {
         dtype,
         shape: array.shape().to_vec(),
         data: Elements::Objects(values),
@@ -622,7 +622,7 @@ fn plain_array(array: &Bound<'_, PyUntypedArray>, shown: &Bound<'_, PyAny>) -> P
 
 fn array_value(array: &Bound<'_, PyUntypedArray>, dtype: DType) -> Value {
     let data = raw_elements(array, dtype.itemsize);
-    Value::Array(Array {
+    Value::from(Array {
         dtype,
         shape: array.shape().to_vec(),
         data,
@@ -635,7 +635,7 @@ fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
     match described {
         Some(dtype) if dtype.kind == Kind::Object => {
             // The codec refuses these by their type; the elements are not needed for that.
-            Ok(Value::Array(Array {
+            Ok(Value::from(Array {
                 dtype,
                 shape: vec![0],
                 data: Elements::Objects(Vec::new()),

@@ -60,7 +60,7 @@ pub(crate) fn to_py<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
             )
         }
         Value::Complex(re, im) => Ok(PyComplex::from_doubles(py, re, im).into_any()),
-        Value::Array(array) => decoded_array(py, array),
+        Value::Array(array) => decoded_array(py, *array),
         Value::Records { shape, fields } => {
             static RECARRAY: Lazy = Lazy::new("numpy", "recarray");
             records(py, &shape, fields)?.call_method1(intern!(py, "view"), (RECARRAY.get(py)?,))
@@ -77,7 +77,7 @@ pub(crate) fn to_py<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, P
             shape,
             names,
             elements,
-        } => structs(py, &shape, names, elements),
+        } => structs(py, &shape, names.into_vec(), elements),
         Value::Sparse(sparse) => csc_matrix(py, *sparse),
         Value::Tuple(items) => {
             let items = items
@@ -243,7 +243,7 @@ fn records<'py>(
     let mut columns = Vec::with_capacity(fields.len());
     for (name, value) in fields {
         let column = match value {
-            Value::Array(array) => array_to_py(py, array)?,
+            Value::Array(array) => array_to_py(py, *array)?,
             Value::Records { shape, fields } => records(py, &shape, fields)?,
             other => {
                 return Err(raise(format!(

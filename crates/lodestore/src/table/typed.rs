@@ -450,7 +450,7 @@ impl<'de> Deserializer<'de> for ValueDeserializer {
             Value::Tuple(v) | Value::List(v) | Value::Set(v) => visitor.visit_seq(items(v)),
             Value::Map(v) => visitor.visit_map(Pairs(v.into_iter(), None)),
             Value::Path(v) => visitor.visit_string(v.display().to_string()),
-            Value::Array(array) => match elements(array) {
+            Value::Array(array) => match elements(*array) {
                 Some(values) => visitor.visit_seq(items(values)),
                 None => Err(de::Error::custom(
                     "an array of this element type cannot become a sequence; ask for `Array`",
@@ -618,7 +618,7 @@ impl<'de> Deserialize<'de> for Value {
 impl<'de> Deserialize<'de> for Array {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
-            Value::Array(array) => Ok(array),
+            Value::Array(array) => Ok(*array),
             other => Err(de::Error::custom(format!(
                 "a {} is no array",
                 other.type_name()

@@ -73,7 +73,7 @@ pub enum Value {
     Complex(f64, f64),
     /// An n-dimensional array. A 0-d array of numbers, truth values or dates is a NumPy scalar; a 0-d array of text
     /// or objects is a 0-d array.
-    Array(Array),
+    Array(Box<Array>),
     /// A record array (NumPy structured dtype): names and one array (or nested `Records`) per field, all of `shape`.
     Records {
         /// Shape of the record array.
@@ -91,9 +91,9 @@ pub enum Value {
     /// A MATLAB struct array; elements in C order, each with one value per field.
     Struct {
         /// Shape.
-        shape: Vec<usize>,
+        shape: Box<[usize]>,
         /// Field names.
-        names: Vec<String>,
+        names: Box<[String]>,
         /// Elements in C order.
         elements: Vec<Vec<Value>>,
     },
@@ -113,6 +113,9 @@ pub enum Value {
     /// A value of foreign code (a Python object, a lazy reference) that the engine only passes on.
     Foreign(Arc<dyn Foreign>),
 }
+
+// Rows by the million are made of these: what is large stands behind a pointer.
+const _: () = assert!(size_of::<Value>() <= 56);
 
 /// A sparse matrix, compressed by column (spec: codecs §2.3).
 #[derive(Debug, Clone)]
@@ -334,12 +337,12 @@ value_from! {
     bool => Bool, i8 => Int as i64, i16 => Int as i64, i32 => Int as i64, i64 => Int, u8 => Int as i64,
     u16 => Int as i64, u32 => Int as i64, f32 => Float as f64, f64 => Float, String => Text, &str => Text as String,
     Bytes => Bytes, Vec<u8> => Bytes as Bytes, Date => Date, Time => Time, DateTime => DateTime, Uuid => Uuid,
-    Json => Json, PathBuf => Path, Array => Array,
+    Json => Json, PathBuf => Path, Array => Array as Box<Array>,
 }
 
 impl<T: Element, D: ndarray::Dimension> From<ndarray::Array<T, D>> for Value {
     fn from(array: ndarray::Array<T, D>) -> Value {
-        Value::Array(Array::from_ndarray(array))
+        Value::from(Array::from_ndarray(array))
     }
 }
 

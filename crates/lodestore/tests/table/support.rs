@@ -153,7 +153,7 @@ pub fn walk(root: &Path) -> Vec<PathBuf> {
 
 /// A one-dimensional array of doubles.
 pub fn array(values: &[f64]) -> Value {
-    Value::Array(Array::from_ndarray(ndarray::Array1::from(values.to_vec())))
+    Value::from(Array::from_ndarray(ndarray::Array1::from(values.to_vec())))
 }
 
 /// Column `name` of all rows, in key order.

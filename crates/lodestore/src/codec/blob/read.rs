@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
         let names = self.names()?;
         if names.is_empty() {
             // The reference's spelling of "nothing": a 0-d array of None.
-            return Ok(Value::Array(Array::objects(Vec::new(), vec![Value::Null])?));
+            return Ok(Value::from(Array::objects(Vec::new(), vec![Value::Null])?));
         }
         check_names(names.iter().map(String::as_str)).map_err(|e| damaged(e.message()))?;
         let count = element_count(&shape, 1)?;
@@ -292,8 +292,8 @@ impl<'a> Reader<'a> {
         }
         let elements = to_c_order(&shape, elements);
         Ok(Value::Struct {
-            shape,
-            names,
+            shape: shape.into(),
+            names: names.into(),
             elements,
         })
     }
@@ -349,9 +349,9 @@ impl<'a> Reader<'a> {
             class::VALUES => {
                 let count = element_count(&shape, 1)?;
                 let items = to_c_order(&shape, self.items(count, depth + 1)?);
-                return Ok(Value::Array(Array::objects(shape, items)?));
+                return Ok(Value::from(Array::objects(shape, items)?));
             }
-            class::CHAR => return self.chars(shape, join).map(Value::Array),
+            class::CHAR => return self.chars(shape, join).map(Value::from),
             _ => number(class).ok_or_else(|| damaged(format!("no array has the class {class}")))?,
         };
         if complex && class >= class::DATETIME {
@@ -365,7 +365,7 @@ impl<'a> Reader<'a> {
         if complex {
             let (real, imaginary) = (self.take(length)?, self.take(length)?);
             let (dtype, memory) = interleave(&dtype, real, imaginary);
-            return Ok(Value::Array(Array::new(
+            return Ok(Value::from(Array::new(
                 dtype,
                 shape,
                 Order::F,
@@ -385,7 +385,7 @@ impl<'a> Reader<'a> {
         } else {
             Bytes::from(data.to_vec())
         };
-        Ok(Value::Array(Array::new(dtype, shape, Order::F, memory)?))
+        Ok(Value::from(Array::new(dtype, shape, Order::F, memory)?))
     }
 
     /// MATLAB text: 16-bit units. One row, or a one-dimensional array, is one text.

@@ -200,9 +200,15 @@ def npy(dj, schema, clock):
     with clock("slice 1 %"):
         for ref in refs:
             assert ref[1000:1300].shape == (300, 32)
-    refs = [row["n"] for row in Npy.to_dicts(order_by="k")]
-    with clock("load"):
-        loaded = [ref.load() for ref in refs]
+    # Three rounds: whether memory is fresh or used before matters more than anything else.
+    rounds = []
+    for _ in range(3):
+        refs = [row["n"] for row in Npy.to_dicts(order_by="k")]
+        loaded = None
+        with clock("load"):
+            loaded = [ref.load() for ref in refs]
+        rounds.append(clock.seconds["load"])
+    clock.seconds["load"] = sorted(rounds)[1]
     assert (loaded[-1] == rows[-1]["n"]).all()
     # The floor: the same bytes written plainly, without and with fsync.
     for name, sync in (("plain write", False), ("plain write + fsync", True)):
@@ -232,6 +238,11 @@ def tiny_objects(dj, schema, clock):
         Tiny.insert(rows)
     with clock("fetch"):
         assert len(Tiny.to_dicts()) == TINY
+    # The floor: as many files, made plainly.
+    with clock("plain files"):
+        for k in range(TINY):
+            with open(f"plain{k}", "wb") as f:
+                f.write(rows[k]["b"].data)
 
 
 def populate(dj, schema, clock):

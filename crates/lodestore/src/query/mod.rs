@@ -9,7 +9,7 @@
 //! | `select` | the inner form: one SELECT with its operands, and when it must be wrapped in a derived table |
 //! | `cond`, `restrict` | conditions as people write them, and as they are once resolved against a heading |
 //! | `project`, `join`, `aggregate`, `top` | one verb each |
-//! | `fragment`, `path`, `literal` | SQL text written by people, JSON paths, values as text |
+//! | `fragment`, `path` | SQL text written by people, JSON paths |
 //! | `plan` | the inner form → SQL |
 //!
 //! Not here: running a plan and decoding its rows (`table/`). Called by `table`, `compute`, `gc` and the front doors.
@@ -18,7 +18,6 @@ mod aggregate;
 mod cond;
 mod fragment;
 mod join;
-mod literal;
 mod ops;
 mod path;
 mod plan;

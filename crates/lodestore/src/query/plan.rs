@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::literal::literal;
 use super::path::JsonPath;
 use super::restrict::{Operand, Pred, unknown};
 use super::select::{Expr, From, OrderTerm, Select};
@@ -10,7 +9,7 @@ use super::{Comparison, Fragment, fragment};
 use crate::definition::{CoreType, NativeKind, StorageType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Attribute, Heading};
-use crate::sql::{BackendKind, Dialect, OutputColumn, Statement};
+use crate::sql::{Dialect, OutputColumn, Statement};
 use crate::value::{ColumnKind, Value};
 
 /// What a plan is asked for.
@@ -248,7 +247,7 @@ impl<'a> Writer<'a> {
     /// The text that stands for a value from now on.
     fn bind(&mut self, value: Value) -> Result<String> {
         if self.inline {
-            return literal(&value, self.dialect.kind());
+            return self.dialect.literal(&value);
         }
         self.params.push(value);
         Ok(self.dialect.placeholder(self.params.len()))
@@ -344,9 +343,8 @@ impl<'a> Writer<'a> {
     }
 
     fn order(&mut self, term: &OrderTerm, select: &Select) -> Result<()> {
-        if let Some(first) = term.nulls_first
-            && self.dialect.kind() == BackendKind::MySql
-        {
+        let nulls = term.nulls_first.map(|first| self.dialect.nulls(first));
+        if let (Some(first), Some(None)) = (term.nulls_first, nulls) {
             self.expr(&term.expr, select)?;
             self.push(if first { " IS NULL DESC," } else { " IS NULL," });
         }
@@ -359,12 +357,7 @@ impl<'a> Writer<'a> {
         if term.descending {
             self.push(" DESC");
         }
-        match term.nulls_first {
-            Some(_) if self.dialect.kind() == BackendKind::MySql => {}
-            Some(true) => self.push(" NULLS FIRST"),
-            Some(false) => self.push(" NULLS LAST"),
-            None => {}
-        }
+        self.push(nulls.flatten().unwrap_or_default());
         Ok(())
     }
 
@@ -714,7 +707,7 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
         }
-        let values = names.len() > 1 && self.dialect.kind() == BackendKind::Sqlite;
+        let values = names.len() > 1 && self.dialect.rows_are_values();
         self.push(if values { "(VALUES " } else { "(" });
         for (at, row) in rows.into_iter().enumerate() {
             if at > 0 {

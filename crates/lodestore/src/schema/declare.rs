@@ -10,7 +10,7 @@ use crate::definition::{
     NativeType, Section, StorageType, TableName, Tier, Type, parse,
 };
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
-use crate::sql::{BackendKind, CatalogTable, ColumnSpec, ForeignKeySpec, IndexSpec, TableSpec};
+use crate::sql::{CatalogTable, ColumnSpec, ForeignKeySpec, IndexSpec, TableSpec};
 
 /// What to declare.
 pub struct Declare<'a> {
@@ -302,9 +302,7 @@ impl Compiler<'_> {
     /// SQLite the storage class says too little (spec: definition §5, §12).
     fn marked(&self, type_: &Type, comment: &str) -> String {
         match type_ {
-            Type::Native(_) if self.lode.dialect().kind() != BackendKind::Sqlite => {
-                comment.to_owned()
-            }
+            Type::Native(_) if !self.lode.dialect().marks_native_types() => comment.to_owned(),
             _ => Marker::compose(type_, comment),
         }
     }

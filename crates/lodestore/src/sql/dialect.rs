@@ -1,6 +1,6 @@
 //! The text side of a database.
 
-use super::Statement;
+use super::{Statement, literal};
 use crate::definition::{Default, StorageType};
 use crate::error::Result;
 use crate::value::Value;
@@ -109,6 +109,41 @@ pub trait Dialect: Send + Sync {
     /// Translates user-written SQL text for this database: quotes of identifiers, functions (spec: queries §12, §16).
     /// `is_attribute` tells whether a double-quoted token names an attribute.
     fn translate(&self, sql: &str, is_attribute: &dyn Fn(&str) -> bool) -> Result<String>;
+    /// A value in stored form as an SQL literal, for texts that people read or keep; what runs is always bound. An
+    /// error of kind [`crate::ErrorKind::Invalid`] if there is none for its type.
+    fn literal(&self, value: &Value) -> Result<String> {
+        literal::literal(value, self.kind())
+    }
+    /// What follows an order term to put NULLs first or last. None if the database has no such words: the term is then
+    /// preceded by `term IS NULL`.
+    fn nulls(&self, first: bool) -> Option<&'static str> {
+        match (self.kind(), first) {
+            (BackendKind::MySql, _) => None,
+            (_, true) => Some(" NULLS FIRST"),
+            (_, false) => Some(" NULLS LAST"),
+        }
+    }
+    /// True if several rows after `(a, b) IN` are a `VALUES` list, and not a list in parentheses.
+    fn rows_are_values(&self) -> bool {
+        self.kind() == BackendKind::Sqlite
+    }
+    /// True if a column of a native type carries a marker in its comment too, because the database keeps too little of
+    /// the type (spec: definition §5, §12).
+    fn marks_native_types(&self) -> bool {
+        self.kind() == BackendKind::Sqlite
+    }
+    /// The statement that inserts what a query selects. Rows whose `key` is present already are skipped if it is given,
+    /// and refused otherwise. Names are quoted.
+    fn insert_select(&self, table: &str, columns: &str, query: &str, key: Option<&str>) -> String {
+        // `WHERE true` keeps `ON CONFLICT` from being read as a join condition.
+        let mut text = format!(
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM ({query}) AS s WHERE true"
+        );
+        if let Some(key) = key {
+            text.push_str(&format!(" ON CONFLICT ({key}) DO NOTHING"));
+        }
+        text
+    }
     /// Equality of two JSON documents, given as SQL text, whatever their spelling.
     fn json_equal(&self, left: &str, right: &str) -> String {
         match self.kind() {

@@ -8,6 +8,7 @@ mod backend;
 mod catalog;
 pub(crate) mod convert;
 mod dialect;
+mod literal;
 pub mod sqlite;
 
 pub use backend::{Backend, BatchStream, Conflict, Insert, OutputColumn, Statement};

@@ -137,16 +137,13 @@ impl Table {
         })?;
         let columns: Vec<String> = names.iter().map(|n| dialect.quote(n)).collect();
         let target = dialect.full_name(&self.name().schema, &self.name().name);
-        // `WHERE true` keeps `ON CONFLICT` from being read as a join condition.
-        let mut text = format!(
-            "INSERT INTO {target} ({columns}) SELECT {columns} FROM ({source}) AS s WHERE true",
-            columns = columns.join(", "),
-            source = plan.statement.text
+        let key: Vec<String> = heading.primary_key().map(|n| dialect.quote(n)).collect();
+        let text = dialect.insert_select(
+            &target,
+            &columns.join(", "),
+            &plan.statement.text,
+            options.skip_duplicates.then(|| key.join(", ")).as_deref(),
         );
-        if options.skip_duplicates {
-            let key: Vec<String> = heading.primary_key().map(|n| dialect.quote(n)).collect();
-            text.push_str(&format!(" ON CONFLICT ({}) DO NOTHING", key.join(", ")));
-        }
         lode.backend()
             .execute(&Statement {
                 text,

@@ -1,13 +1,13 @@
 //! Values as SQL text: for `make_sql` and what people read. What runs is always bound.
 
+use super::BackendKind;
 use crate::error::{Error, Result};
-use crate::sql::BackendKind;
 use crate::value::Value;
 
 /// A value, already in stored form, as an SQL literal.
 ///
 /// Errors with kind `Invalid` if there is no literal for the type.
-pub(crate) fn literal(value: &Value, kind: BackendKind) -> Result<String> {
+pub(super) fn literal(value: &Value, kind: BackendKind) -> Result<String> {
     Ok(match value {
         Value::Null => "NULL".into(),
         Value::Bool(true) => "TRUE".into(),

@@ -294,7 +294,6 @@ print(f"  {directory / 'grasshopper.png'}")
 
 dj.Diagram(schema).save(directory / "pipeline.svg")
 print(f"  {directory / 'pipeline.svg'}")
-print(dj.Diagram(schema).make_mermaid())
 
 # --- 7. Delete and collect -------------------------------------------------------------------------------------------
 
@@ -311,4 +310,6 @@ on_disk()
 # What is still named by a row is still there.
 assert (Recording & {"stimulus": 1}).fetch1("spike_times").size > 0
 assert (Waveform & {"stimulus": 2}).fetch1("amplitude").load().size > 0
-say(f"Done. Everything is in {directory}: look at it with `lode -d {directory / 'grasshopper.db'} ls`.")
+say(
+    f"Done. Everything is in {directory}: look at it with `lode -d {directory / 'grasshopper.db'} ls` (built by `make cli`)."
+)

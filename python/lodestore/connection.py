@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -55,6 +58,18 @@ class Cursor:
     def close(self) -> None:
         """Lets the rows go."""
         self._rows, self._next = [], 0
+
+
+# Closed when the program ends, so that a SQLite database is one file again, without its write-ahead log beside it.
+_open: weakref.WeakValueDictionary[int, Connection] = weakref.WeakValueDictionary()
+
+
+@atexit.register
+def _close_all() -> None:
+    for connection in list(_open.values()):
+        # What a forked child has inherited belongs to its parent.
+        if connection._process == os.getpid():
+            connection.close()
 
 
 class Connection:
@@ -115,6 +130,8 @@ class Connection:
         self.schemas: dict[str, Schema] = {}
         self._query_cache: str | None = None
         self._native = _lodestore.Lode.connect(own._native)
+        self._process = os.getpid()
+        _open[id(self)] = self
 
     # -- state -----------------------------------------------------------------------------------------------------
     @property

@@ -973,17 +973,6 @@ def test_a_damaged_object_is_repaired_by_its_next_insert(schema):
     assert stored.read_bytes() == b"content" and (table & "id = 1").fetch1("v") == b"content"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_store_that_cannot_be_written(schema, fresh):
-    (fresh / "ro").mkdir(mode=0o500)
-    dj.config.stores["main"] = {"protocol": "file", "location": str(fresh / "ro")}
-    dj.config.stores["default"] = "main"
-    table = declare(schema, "<npy@>")
-    with pytest.raises(dj.DataJointError, match="ro"):
-        table.insert1({"id": 1, "v": np.arange(3)})
-    assert len(table) == 0
-
-
 def test_a_store_below_a_file(schema, fresh):
     (fresh / "file").write_bytes(b"")
     dj.config.stores["main"] = {"protocol": "file", "location": str(fresh / "file" / "store")}

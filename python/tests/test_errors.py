@@ -174,11 +174,11 @@ def test_definition_errors_show_the_line_with_a_caret(lab, line, said, marked):
 
 # -- the surroundings --------------------------------------------------------------------------------------------------
 # Root may write everywhere, so the program steps down; before, it loads what it needs from places that are root's alone.
-READ_ONLY = """
+AS_NOBODY = """
 import os
 import numpy
 import lodestore as dj
-from lodestore import autopopulate, connection, errors, expression, schemas, settings, table
+from lodestore import autopopulate, builtin_codecs, connection, errors, expression, objectref, schemas, settings, storage, table
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
@@ -194,12 +194,23 @@ def refused(act):
     else:
         raise AssertionError(f"{act} was possible")
 
-refused(lambda: dj.Schema("lab"))
+"""
+READ_ONLY_STORE = """
+dj.config.stores["main"] = {"protocol": "file", "location": "ro"}
+dj.config.stores["default"] = "main"
+schema = dj.Schema("lab")
+
+@schema
+class Scan(dj.Manual):
+    definition = "scan : int32\\n---\\nv : <npy@>"
+
+refused(lambda: Scan.insert1({"scan": 1, "v": numpy.arange(3)}))
+assert len(Scan()) == 0
 """
 
 
-def run_read_only(folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", READ_ONLY], cwd=folder, capture_output=True, text=True)
+def run_as_nobody(folder: Path, code: str = 'refused(lambda: dj.Schema("lab"))') -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", AS_NOBODY + code], cwd=folder, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -217,9 +228,19 @@ def test_a_read_only_directory(open_folder):
     folder = open_folder / "empty"
     (folder / ".git").mkdir(parents=True)  # a project of its own
     folder.chmod(0o555)
-    done = run_read_only(folder)
+    done = run_as_nobody(folder)
     assert done.returncode == 0, done.stderr
     assert str(folder / "lodestore.db") in done.stdout
+
+
+def test_a_store_that_may_only_be_read(open_folder):
+    folder = open_folder / "project"
+    (folder / ".git").mkdir(parents=True)
+    (folder / "ro").mkdir(mode=0o555)
+    folder.chmod(0o777)
+    done = run_as_nobody(folder, READ_ONLY_STORE)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("StoreError") and str(folder / "ro") in done.stdout
 
 
 def test_a_database_that_may_only_be_read(open_folder, schema):
@@ -232,7 +253,7 @@ def test_a_database_that_may_only_be_read(open_folder, schema):
     T.insert1({"a": 1})
     dj.conn().close()
     open_folder.chmod(0o555)
-    done = run_read_only(open_folder)
+    done = run_as_nobody(open_folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("AccessError") and str(open_folder / "lodestore.db") in done.stdout
     assert "Check the permissions" in done.stdout

@@ -9,6 +9,10 @@
 
 use pyo3::prelude::*;
 
+/// Rows by the million and arrays by the megabyte come and go: it keeps their memory at hand, and in large pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod blob;
 mod codec;
 mod config;

@@ -596,6 +596,8 @@ impl FileStore {
         match self.contained(existing) {
             Ok(true) => {}
             Ok(false) => return Err(self.escape(path)),
+            // Removed by a collector just now; the rename will fail and come back here.
+            Err(e) if is_absent(&e) => return Ok(()),
             Err(e) => return Err(self.io_error("write", path, e)),
         }
         for folder in missing.into_iter().rev() {
@@ -608,7 +610,7 @@ impl FileStore {
                     // Made by someone else just now, who may not have flushed it.
                     made.changed.extend(folder.parent().map(Path::to_owned));
                 }
-                // Removed by a collector just now; the rename will fail and come back here.
+                // As above.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(e) => return Err(self.io_error("write", path, e)),
             }

@@ -405,7 +405,7 @@ class Config:
 
     def items(self) -> list[tuple[str, Any]]:
         """Keys and values; secrets masked."""
-        pairs = ((k, self.get(k)) for k in self.keys())
+        pairs = ((k, self[k]) for k in self.keys())
         return [(k, _MASK if v and self._native.is_secret(k) else v) for k, v in pairs]
 
     def origin(self, key: str) -> str | None:

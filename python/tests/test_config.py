@@ -233,3 +233,9 @@ def test_instances_have_their_own_settings(tmp_path):
 def test_completion_lists_the_keys():
     assert "safemode" in dj.config._ipython_key_completions_()
     assert "display" in dir(dj.config)
+
+
+def test_every_key_that_is_listed_has_a_value():
+    assert "stores.local.location" in dj.config.keys()
+    assert [key for key in dj.config.keys() if key not in dj.config] == []
+    assert dj.config["stores.local.protocol"] == "file"

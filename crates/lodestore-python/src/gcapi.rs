@@ -22,10 +22,10 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-fn options(store: Option<String>, progress: &PyProgress) -> GcOptions<'_> {
+/// Options of what is quick enough to need no listener.
+fn in_store(store: Option<String>) -> GcOptions<'static> {
     GcOptions {
         store,
-        progress,
         ..GcOptions::default()
     }
 }
@@ -49,9 +49,10 @@ fn gc_collect<'py>(
         .detach(|| {
             let progress = PyProgress::new(listener);
             let options = GcOptions {
+                store,
                 force,
                 grace,
-                ..options(store, &progress)
+                progress: &progress,
             };
             let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
             gc::collect(&lode, &schemas, dry_run, &options)
@@ -106,9 +107,8 @@ fn gc_references(
 ) -> PyResult<(BTreeSet<String>, BTreeSet<String>)> {
     let lode = lode.lode();
     py.detach(|| {
-        let progress = PyProgress::new(None);
         let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
-        gc::referenced_paths(&lode, &schemas, &options(store, &progress))
+        gc::referenced_paths(&lode, &schemas, &in_store(store))
     })
     .or_raise()
 }
@@ -122,11 +122,8 @@ fn gc_hash_paths(
     store: Option<String>,
 ) -> PyResult<BTreeMap<String, u64>> {
     let lode = lode.lode();
-    py.detach(|| {
-        let progress = PyProgress::new(None);
-        gc::list_hash_paths(&lode, schema, &options(store, &progress))
-    })
-    .or_raise()
+    py.detach(|| gc::list_hash_paths(&lode, schema, &in_store(store)))
+        .or_raise()
 }
 
 /// Files of a schema's section, manifests included: path to size.
@@ -138,11 +135,8 @@ fn gc_schema_paths(
     store: Option<String>,
 ) -> PyResult<BTreeMap<String, u64>> {
     let lode = lode.lode();
-    py.detach(|| {
-        let progress = PyProgress::new(None);
-        gc::list_schema_paths(&lode, schema, &options(store, &progress))
-    })
-    .or_raise()
+    py.detach(|| gc::list_schema_paths(&lode, schema, &in_store(store)))
+        .or_raise()
 }
 
 /// Removes a schema-addressed object that no row refers to; false if nothing was there.
@@ -154,9 +148,6 @@ fn gc_delete_schema_path(
     store: Option<String>,
 ) -> PyResult<bool> {
     let lode = lode.lode();
-    py.detach(|| {
-        let progress = PyProgress::new(None);
-        gc::delete_schema_path(&lode, path, &options(store, &progress))
-    })
-    .or_raise()
+    py.detach(|| gc::delete_schema_path(&lode, path, &in_store(store)))
+        .or_raise()
 }

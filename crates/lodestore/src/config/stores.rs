@@ -212,13 +212,26 @@ impl State {
         if let Some((name, _)) = self.store_defaults.get(path) {
             return Some(json!(name));
         }
-        match path.split_once('.') {
+        let (name, attribute) = match path.split_once('.') {
+            Some((name, attribute)) => (name, Some(attribute)),
+            None => (path, None),
+        };
+        let spec = match self.stores.get(name) {
+            Some((spec, _)) => spec.clone(),
             None => self
-                .stores
-                .get(path)
-                .map(|(spec, _)| Json::Object(spec.clone())),
-            Some((name, attribute)) => self.stores.get(name)?.0.get(attribute).cloned(),
+                .listed_implicit_store()
+                .filter(|_| name == LOCAL_STORE)?,
+        };
+        match attribute {
+            Some(attribute) => spec.get(attribute).cloned(),
+            None => Some(Json::Object(spec)),
         }
+    }
+
+    /// The implicit store while it is the only one: then it is shown among the settings.
+    fn listed_implicit_store(&self) -> Option<Map<String, Json>> {
+        let alone = self.stores.is_empty();
+        alone.then(|| self.implicit_store(LOCAL_STORE)).flatten()
     }
 
     pub(super) fn stores_json(&self) -> Json {
@@ -241,11 +254,7 @@ impl State {
                 origin: origin.clone(),
             });
         }
-        let implicit = self
-            .stores
-            .is_empty()
-            .then(|| self.implicit_store(LOCAL_STORE))
-            .flatten();
+        let implicit = self.listed_implicit_store();
         let implicit = implicit.map(|spec| (LOCAL_STORE.to_string(), (spec, Origin::Default)));
         let explicit = self
             .stores

@@ -270,11 +270,16 @@ impl<'a> Uploader<'a> {
                     ready.extend(to_write.try_iter());
                     let cost = ready.iter().map(|row| row.cost).sum();
                     if !stopped.load(Ordering::Relaxed) {
-                        let stored = this.store_rows(ready, &Stopped(stopped));
-                        if stored.is_err() {
-                            stopped.store(true, Ordering::Relaxed);
+                        match this.store_rows(ready, &Stopped(stopped)) {
+                            // Who stopped the work says why.
+                            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                            stored => {
+                                if stored.is_err() {
+                                    stopped.store(true, Ordering::Relaxed);
+                                }
+                                drop(results.send(stored));
+                            }
                         }
-                        drop(results.send(stored));
                     }
                     budget.give_back(cost);
                 }
@@ -286,7 +291,7 @@ impl<'a> Uploader<'a> {
                     done.extend(rows);
                 }
                 Err(e) => {
-                    // The first row speaks. An error that follows from being stopped names no row.
+                    // The first row speaks.
                     let row = |e: &Error| e.place().row.unwrap_or(usize::MAX);
                     if outcome
                         .as_ref()

@@ -362,6 +362,31 @@ fn files_in(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
+fn a_row_that_cannot_be_encoded_is_named_whatever_others_do_meanwhile() {
+    let (lab, ..) = ready();
+    let table = super::support::declare(
+        &lab.lode,
+        "lab",
+        "Encoded",
+        Tier::Manual,
+        None,
+        "id : int32\n---\nx : <blob@>",
+    );
+    let too_long = Value::BigInt([vec![0; 65535], vec![1]].concat());
+    for _ in 0..100 {
+        let many = rows(3, |i| match i {
+            1 => row! { id: i, x: too_long.clone() },
+            _ => row! { id: i, x: array(&[i as f64; 50]) },
+        });
+        let error = table.insert(many, &InsertOptions::default()).unwrap_err();
+        assert_ne!(error.kind(), ErrorKind::Interrupted, "{error}");
+        assert_eq!(error.place().row, Some(1), "{error}");
+        assert_eq!(error.place().attribute.as_deref(), Some("x"), "{error}");
+    }
+    assert_eq!(table.count().unwrap(), 0);
+}
+
+#[test]
 fn a_full_disk_in_the_middle_of_a_batch_leaves_no_row_and_no_object() {
     let dir = tempfile::tempdir().unwrap();
     let lode = with_store(dir.path(), |store| {

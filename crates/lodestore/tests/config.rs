@@ -356,10 +356,12 @@ fn a_url_names_the_database() {
         config.store_spec(None, false).unwrap()["protocol"],
         "memory"
     );
+    config.set_url("postgresql://h/d").unwrap();
     assert_eq!(
-        config.set_url("postgresql://h/d").unwrap_err().kind(),
-        ErrorKind::Unsupported
+        config.get_str("database.backend").as_deref(),
+        Some("postgresql")
     );
+    assert_eq!(config.get_i64("database.port"), Some(5432));
 }
 
 #[test]

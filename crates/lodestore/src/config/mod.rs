@@ -11,6 +11,7 @@ mod keys;
 mod load;
 mod stores;
 mod template;
+mod url;
 
 pub use load::{FILE_NAME, SECRETS_NAME, SYSTEM_SECRETS, Sources, find_config_file};
 
@@ -139,35 +140,19 @@ impl Config {
         }
     }
 
-    /// Settings for a database URL (`sqlite://file.db`, `sqlite:///abs/file.db`, `sqlite::memory:`, or a plain file
-    /// name), on top of environment and files.
+    /// Settings for a database URL, on top of environment and files: `sqlite://file.db`, `sqlite:///abs/file.db`,
+    /// `sqlite::memory:` or a plain file name; `postgresql://user:password@host:port/database` and
+    /// `mysql://user:password@host:port` with the options `sslmode` (`disable`, `prefer`, `require`, `verify-full`),
+    /// `sslrootcert` and `host` (a Unix socket: for PostgreSQL its folder, for MySQL the socket).
     pub fn for_url(url: &str) -> Result<Config> {
         let (config, _) = Self::from_env()?;
         config.set_url(url)?;
         Ok(config)
     }
 
-    /// Points the settings at a database URL.
+    /// Points the settings at a database URL (see [`for_url`](Self::for_url)).
     pub fn set_url(&self, url: &str) -> Result<()> {
-        let name = match url.split_once(':') {
-            Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
-            Some((scheme, _))
-                if ["postgresql", "postgres", "mysql", "mariadb"].contains(&scheme) =>
-            {
-                return Err(Error::unsupported(format!(
-                    "{scheme} databases are not available in this version"
-                )));
-            }
-            _ => url,
-        };
-        if name.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("the database URL `{url}` names no file"),
-            ));
-        }
-        self.set("database.backend", json!("sqlite"))?;
-        self.set("database.name", json!(name))
+        url::apply(self, url)
     }
 
     /// A number that all clones of this handle share and no other living handle has.

@@ -111,6 +111,16 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn release(&self, name: &str) -> Result<()>;
     /// Rolls back to a savepoint.
     fn rollback_to(&self, name: &str) -> Result<()>;
+    /// Begins a transaction during which no other transaction that has called [`lock_writer`](Backend::lock_writer)
+    /// for one of these schemas is open: waits for them to end, and makes those wait that come later. Whatever they
+    /// committed is visible in it.
+    fn begin_collecting(&self, schemas: &[&str]) -> Result<()>;
+    /// Tells that the open transaction is about to commit rows which name objects, or may reuse such objects; lasts
+    /// until it ends. Many may hold it at once; see [`begin_collecting`](Backend::begin_collecting).
+    fn lock_writer(&self, schema: &str) -> Result<()>;
+    /// Executes statements that create hidden tables if they are not there, without ending an open transaction (some
+    /// databases commit it before DDL: they use another connection).
+    fn prepare_hidden(&self, statements: &[Statement]) -> Result<()>;
 
     /// Names of all schemas, sorted.
     fn schemas(&self) -> Result<Vec<String>>;
@@ -120,6 +130,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn drop_schema(&self, schema: &str) -> Result<()>;
     /// All tables of a schema with columns, keys, indexes and comments, hidden tables included, in a handful of queries.
     fn catalog(&self, schema: &str) -> Result<Vec<CatalogTable>>;
+    /// As [`catalog`](Backend::catalog) for several schemas at once, in the same handful of queries.
+    fn catalogs(&self, schemas: &[&str]) -> Result<Vec<Vec<CatalogTable>>> {
+        schemas.iter().map(|schema| self.catalog(schema)).collect()
+    }
     /// Foreign keys of any schema that reference tables of this one: (child schema, child table).
     fn referencing(&self, schema: &str) -> Result<Vec<(String, String)>>;
     /// Drops a table and what belongs to it in the catalogue (comments).
@@ -134,7 +148,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// True if the connection is alive.
     fn is_connected(&self) -> bool;
     /// A number that changes whenever any connection changes the catalogue (tables, comments): the key of catalogue
-    /// caches. Cheap; `None` if the server has none, then nothing is cached across transactions.
+    /// caches. Cheap; `None` if the server has none: then what is cached lasts until this connection changes the
+    /// catalogue itself or finds that it must have changed (an absent table or attribute).
     fn catalog_version(&self) -> Result<Option<u64>> {
         Ok(None)
     }

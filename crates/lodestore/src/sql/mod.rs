@@ -2,14 +2,20 @@
 //!
 //! [`Dialect`] is pure text: quoting, DDL, function translation. [`Backend`] is one connection. Nothing outside this
 //! module knows which database it talks to; SQL text is born here (and, composed of dialect pieces, in `query/`).
-//! Implementations: `sqlite`; later `postgres`, `mysql`.
+//! Implementations: `sqlite`, `postgres`, `mysql`.
 
 mod backend;
+mod builders;
 mod catalog;
 pub(crate) mod convert;
 mod dialect;
+mod indexes;
 mod literal;
+pub mod mysql;
+pub mod postgres;
+mod server;
 pub mod sqlite;
+mod tokens;
 
 pub use backend::{Backend, BatchStream, Conflict, Insert, OutputColumn, Statement};
 pub use catalog::{CatalogColumn, CatalogForeignKey, CatalogIndex, CatalogTable};
@@ -17,26 +23,24 @@ pub use dialect::{
     BackendKind, ColumnSpec, Dialect, ForeignKeySpec, IndexSpec, JsonStep, TableSpec,
 };
 
+pub use server::{ServerOptions, Tls};
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// Opens the database that the configuration names. Errors as the implementation's `open` says; databases other than
-/// SQLite are an error of kind [`crate::ErrorKind::Unsupported`] in this version.
+/// Opens the database that the configuration names. Errors as the implementation's `open` says.
 pub fn connect(config: &Config) -> Result<Arc<dyn Backend>> {
-    let backend = config
-        .get_str("database.backend")
-        .unwrap_or_else(|| "sqlite".to_owned());
-    if backend != "sqlite" {
-        return Err(Error::unsupported(format!(
-            "{backend} databases are not available in this version"
-        ))
-        .hint(
-            "Set `database.backend` to \"sqlite\", or unset `database.host` and `database.user`.",
-        ));
+    match config.get_str("database.backend").as_deref() {
+        Some("postgresql") => postgres::open(ServerOptions::from_config(config)?),
+        Some("mysql") => mysql::open(ServerOptions::from_config(config)?),
+        _ => open_file(config),
     }
+}
+
+fn open_file(config: &Config) -> Result<Arc<dyn Backend>> {
     let mut options = sqlite::SqliteOptions::default();
     if let Some(seconds) = config.get_f64("lode.busy_timeout") {
         options.busy_timeout = Duration::try_from_secs_f64(seconds).map_err(|_| {

@@ -552,6 +552,23 @@ impl Backend for Sqlite {
         })
     }
 
+    fn begin_collecting(&self, _schemas: &[&str]) -> Result<()> {
+        // The write lock keeps every other writer out.
+        self.begin()
+    }
+
+    fn lock_writer(&self, _schema: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn prepare_hidden(&self, statements: &[Statement]) -> Result<()> {
+        self.atomically(|connection| {
+            statements
+                .iter()
+                .try_for_each(|s| run(connection, s, None).map(|_| ()))
+        })
+    }
+
     fn schemas(&self) -> Result<Vec<String>> {
         self.with(|connection| {
             let text = "SELECT \"schema_name\" FROM \"~schema\" ORDER BY 1";

@@ -44,6 +44,7 @@ fn column(name: &str, type_: &str, default: Default) -> ColumnSpec {
         default,
         nullable: false,
         inherited: false,
+        known_type: None,
     }
 }
 

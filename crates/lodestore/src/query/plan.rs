@@ -701,7 +701,8 @@ impl<'a> Writer<'a> {
         self.push(" IN ");
         if !self.inline && rows.len() * names.len() > PARAMETERS {
             let next = self.dialect.placeholder(self.params.len() + 1);
-            if let Some((text, value)) = self.dialect.bound_keys(&rows, &next) {
+            let types: Vec<_> = operands.iter().map(|o| o.storage.as_ref()).collect();
+            if let Some((text, value)) = self.dialect.bound_keys(&types, &rows, &next) {
                 self.params.push(value);
                 self.push(&text);
                 return Ok(());

@@ -84,7 +84,10 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
         );
     }
     let place = |e: Error| e.table(&table.schema, &table.name);
-    let compiled = compile(lode, &table, declare).map_err(place)?;
+    let mut compiled = compile(lode, &table, declare).map_err(place)?;
+    lode.backend()
+        .known_types(&mut compiled.spec)
+        .map_err(place)?;
     let statements = lode
         .dialect()
         .create_table(&compiled.spec)
@@ -282,6 +285,7 @@ impl Compiler<'_> {
                 nullable: false,
                 comment,
                 inherited: false,
+                known_type: None,
             },
         );
         Ok(())
@@ -388,6 +392,7 @@ impl Compiler<'_> {
                         nullable: line.nullable,
                         comment,
                         inherited: true,
+                        known_type: None,
                     };
                     self.columns.insert(name.clone(), spec);
                     if primary {
@@ -441,6 +446,7 @@ impl Compiler<'_> {
                     default,
                     nullable: false,
                     inherited: false,
+                    known_type: None,
                 },
             );
         };

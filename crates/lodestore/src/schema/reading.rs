@@ -77,9 +77,8 @@ fn read_attribute(
 /// The type that the marker tells, else what the database calls it; none if neither can be read.
 pub(super) fn type_of(column: &CatalogColumn) -> Option<Type> {
     Marker::parse(&column.comment).type_().or_else(|| {
-        StorageType::parse(&column.database_type)
-            .ok()
-            .map(Type::from)
+        let text = column.type_text.as_ref().unwrap_or(&column.database_type);
+        StorageType::parse(text).ok().map(Type::from)
     })
 }
 

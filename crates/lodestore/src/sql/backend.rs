@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{CatalogTable, Dialect};
+use super::{CatalogTable, Dialect, TableSpec};
 use crate::definition::StorageType;
 use crate::error::Result;
 use crate::value::{Batch, ColumnKind, Value};
@@ -136,6 +136,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     }
     /// Foreign keys of any schema that reference tables of this one: (child schema, child table).
     fn referencing(&self, schema: &str) -> Result<Vec<(String, String)>>;
+    /// Fills in [`known_type`](crate::sql::ColumnSpec::known_type) of a table about to be created.
+    fn known_types(&self, _table: &mut TableSpec) -> Result<()> {
+        Ok(())
+    }
     /// Drops a table and what belongs to it in the catalogue (comments).
     fn drop_table(&self, schema: &str, table: &str) -> Result<()>;
 

@@ -7,6 +7,8 @@ pub struct CatalogColumn {
     pub name: String,
     /// Database type, normalised (spec: definition §8.1).
     pub database_type: String,
+    /// The type in the words of the definition language, where the database type is none of them.
+    pub type_text: Option<String>,
     /// NULL allowed.
     pub nullable: bool,
     /// Default expression as written, casts stripped; none without default.

@@ -48,6 +48,9 @@ pub struct ColumnSpec {
     pub comment: String,
     /// Came through a foreign key.
     pub inherited: bool,
+    /// The SQL of its type where the database has it already: that of the parent's column, or an enum type of its own.
+    /// None lets the dialect write the type. [`crate::sql::Backend::known_types`] fills it in.
+    pub known_type: Option<String>,
 }
 
 /// A foreign key to be created.
@@ -154,10 +157,15 @@ pub trait Dialect: Send + Sync {
             }
         }
     }
-    /// Many rows of stored values as one parameter, for what follows `(a, b) IN `: the text, in which `placeholder`
+    /// Many rows of stored values, of these types where known, as one parameter, for what follows `(a, b) IN `: the text, in which `placeholder`
     /// stands for the parameter, and the parameter. None if the database, or this module for it, has no such form or
     /// a value does not fit into it; the caller then binds each value.
-    fn bound_keys(&self, _rows: &[Vec<Value>], _placeholder: &str) -> Option<(String, Value)> {
+    fn bound_keys(
+        &self,
+        _types: &[Option<&StorageType>],
+        _rows: &[Vec<Value>],
+        _placeholder: &str,
+    ) -> Option<(String, Value)> {
         None
     }
 }

@@ -72,6 +72,7 @@ fn read(connection: &Connection, schema: &str) -> rusqlite::Result<Vec<CatalogTa
         tables[n].columns.push(CatalogColumn {
             name,
             database_type: type_.to_lowercase(),
+            type_text: None,
             nullable: !not_null && !numbered,
             default: default
                 .map(|d| ddl::written_default(&d))

@@ -91,7 +91,12 @@ impl Dialect for SqliteDialect {
     }
 
     /// One JSON text, taken apart by `json_each`; bytes travel as hexadecimal text.
-    fn bound_keys(&self, rows: &[Vec<Value>], placeholder: &str) -> Option<(String, Value)> {
+    fn bound_keys(
+        &self,
+        _types: &[Option<&StorageType>],
+        rows: &[Vec<Value>],
+        placeholder: &str,
+    ) -> Option<(String, Value)> {
         let mut columns = vec![None; rows.first()?.len()];
         let mut json = String::with_capacity(rows.len() * columns.len() * 8);
         for (at, row) in rows.iter().enumerate() {

@@ -8,8 +8,9 @@ BENCH_VENV := .venv-bench
 PIP_FLAGS := --quiet --disable-pip-version-check
 PYTHON_SOURCES := $(shell find python/lodestore -name '*.py' -o -name '*.pyi')
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
-# Examples are tests; blob_speed is a measurement.
-EXAMPLES := $(filter-out blob_speed,$(basename $(notdir $(wildcard crates/lodestore/examples/*.rs))))
+# Examples are tests; these are measurements.
+MEASUREMENTS := blob_speed bare_driver
+EXAMPLES := $(filter-out $(MEASUREMENTS),$(basename $(notdir $(wildcard crates/lodestore/examples/*.rs))))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python lint format bench bench-quick docs cli clean
@@ -34,10 +35,15 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(RUST_SOURCES) $(PYTHON_S
 	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --force-reinstall --no-deps $(VENV)/wheel/*.whl
 	@touch $@
 
-test: test-rust test-python ## everything the tests need, then all Rust and Python tests
+# Servers of their own for the tests; a test that finds none is left out, loudly.
+BACKENDS ?= sqlite postgresql mysql
+SERVERS := $(PYTHON) scripts/with_servers.py
+
+test: ## everything the tests need, then all Rust and Python tests
+	$(PYTHON) scripts/check_python.py
+	$(SERVERS) $(MAKE) test-rust test-python
 
 test-rust:
-	$(PYTHON) scripts/check_python.py
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run -p lodestore -p lodestore-cli --no-fail-fast; \
 	else \
@@ -49,8 +55,10 @@ test-rust:
 			|| { cat target/example-$$example.log; exit 1; }; \
 	done
 
-test-python: $(TEST_VENV)/.installed
-	$(TEST_VENV)/bin/python -m pytest -q
+test-python: $(TEST_VENV)/.installed $(BENCH_VENV)/.installed
+	@for backend in $(BACKENDS); do echo "Python tests on $$backend"; \
+		LODE_TEST_BACKEND=$$backend LODE_TEST_PEER=$(CURDIR)/$(BENCH_VENV)/bin/python \
+			$(TEST_VENV)/bin/python -m pytest -q || exit 1; done
 
 $(TEST_VENV)/bin/python:
 	$(PYTHON) scripts/check_python.py
@@ -77,7 +85,8 @@ format: $(TEST_VENV)/bin/python ## format all sources
 	$(TEST_VENV)/bin/ruff format python examples benches scripts
 
 bench: $(VENV)/.bench $(BENCH_VENV)/.installed ## the same workloads on Lodestore and on the reference, with ratios
-	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python
+	cargo build --quiet --release -p lodestore --example bare_driver
+	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python --driver target/release/examples/bare_driver
 
 bench-quick: $(VENV)/.bench $(BENCH_VENV)/.installed ## a shorter bench, to see that it runs
 	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python --quick

@@ -29,6 +29,18 @@ TARGETS = {
     ("npy", "load"): 2,
     ("import", "import"): 5,
 }
+# The same on servers: the ratios for PostgreSQL and for MariaDB.
+SERVER_TARGETS = {
+    ("insert_small", "insert"): (10, 8),
+    ("fetch_small", "to_dicts"): (10, 8),
+    ("fetch_small", "to_arrays"): (10, 8),
+    ("fetch_small", "fetch1 x200"): (2, 2),
+    ("blobs_in_table", "insert"): (8, 8),
+    ("blobs_in_table", "fetch"): (10, 10),
+    ("declare", "declare"): (2, 2),
+    ("first_query", "import to first row"): (5, 5),
+}
+SERVERS = ["first_query", "insert_small", "fetch_small", "blobs_in_table", "populate", "declare", "open_many"]
 BOTH = [
     "import",
     "insert_small",
@@ -85,6 +97,8 @@ def main():
     parser.add_argument("--reference", help="Python of the environment that has the reference")
     parser.add_argument("--quick", action="store_true", help="small sizes, one run each")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--backends", nargs="*", default=["sqlite", "postgresql", "mysql"])
+    parser.add_argument("--driver", help="program that measures the bare drivers")
     parser.add_argument("--only", nargs="*", help="workloads to run")
     arguments = parser.parse_args()
     runs = 1 if arguments.quick else arguments.runs
@@ -101,7 +115,39 @@ def main():
         lines.append(text)
         print(text, flush=True)
 
-    for workload in [w for w in BOTH if not arguments.only or w in arguments.only]:
+    def wanted(workloads):
+        return [w for w in workloads if not arguments.only or w in arguments.only]
+
+    for backend in [b for b in arguments.backends if b != "sqlite"]:
+        environment = {"LODE_BENCH_BACKEND": backend}
+        for workload in wanted(SERVERS):
+            ours, theirs, problem = [], [], None
+            for _ in range(runs):
+                result, error = run(sys.executable, "lodestore", workload, arguments.quick, environment)
+                ours.append(result)
+                problem = problem or (error and f"Lodestore: {error[0]}")
+                if arguments.reference:
+                    result, error = run(arguments.reference, "datajoint", workload, arguments.quick, environment)
+                    theirs.append(result)
+                    problem = problem or (error and f"reference: {error[0]}")
+            results[f"{backend} {workload}"] = {"lodestore": ours, "reference": theirs}
+            for name in dict.fromkeys(n for r in ours + theirs if r for n in r):
+                mine, other = median(ours, name), median(theirs, name)
+                ratio = f"{other / mine:.1f}x" if mine and other else "-"
+                target = SERVER_TARGETS.get((workload, name))
+                asked = f"{target[backend == 'mysql']}x" if target else ""
+                line(f"{backend}: {workload}", name, show(mine), show(other), ratio, asked)
+            if problem:
+                line(f"{backend}: {workload}", f"FAILED: {problem[:200]}", "", "", "", "")
+        if arguments.driver and not arguments.only:
+            done = subprocess.run([arguments.driver, backend], capture_output=True, text=True)
+            for text in done.stdout.splitlines():
+                name, seconds = text.rsplit(" ", 1)
+                line(f"{backend}: bare driver in Rust", name, show(float(seconds)), "", "", "")
+            if done.returncode:
+                line(f"{backend}: bare driver in Rust", f"FAILED: {done.stderr[-200:]}", "", "", "", "")
+
+    for workload in wanted(BOTH) if "sqlite" in arguments.backends else []:
         ours, theirs, problem = [], [], None
         for _ in range(runs):
             result, error = run(sys.executable, "lodestore", workload, arguments.quick)
@@ -127,7 +173,7 @@ def main():
             ]
             results["npy without fsync"] = {"lodestore": off}
             line("npy, lode.fsync off", "insert", show(median(off, "insert")), "", "", "")
-    for workload in [w for w in OURS if not arguments.only or w in arguments.only]:
+    for workload in wanted(OURS) if "sqlite" in arguments.backends else []:
         result, error = run(sys.executable, "lodestore", workload, arguments.quick)
         results[workload] = {"lodestore": [result]}
         for name, value in (result or {}).items():

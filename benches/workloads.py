@@ -1,8 +1,9 @@
 """One workload, timed, on one engine: `workloads.py ENGINE WORKLOAD [--quick]` prints a JSON line.
 
-The same code runs on Lodestore (SQLite file and a directory) and on the reference (a PostgreSQL server and a
-directory): only the import and the connection differ. Each run has a schema and a store of its own and removes them.
-Preparation is not timed.
+The same code runs on both engines: only the import and the connection differ. `LODE_BENCH_BACKEND` names the
+database: `postgresql` or `mysql` for both engines on one server; else Lodestore has an SQLite file and the reference,
+which has no such thing, a PostgreSQL server. Each run has a schema and a store of its own and removes them. Preparation
+is not timed.
 """
 
 import contextlib
@@ -28,6 +29,8 @@ os.environ["DJ_IGNORE_CONFIG_FILE"] = "true"
 
 SMALL_ROWS = 5_000 if QUICK else 50_000
 BIG = 2 if QUICK else 10  # arrays of 7.7 MB
+SCHEMAS, TABLES = (4, 5) if QUICK else (20, 25)
+BACKEND = os.environ.get("LODE_BENCH_BACKEND", "sqlite" if ENGINE == "lodestore" else "postgresql")
 TINY = 200 if QUICK else 1_500
 KEYS = 50 if QUICK else 400
 
@@ -46,28 +49,34 @@ class Clock:
 
 
 def connect():
-    if ENGINE == "lodestore":
-        import lodestore as dj
-
-        dj.config["database.backend"] = "sqlite"
-        dj.config["database.name"] = os.path.join(DIRECTORY, "bench.db")
-        if os.environ.get("LODE_BENCH_FSYNC") == "off":
-            dj.config["lode.fsync"] = False
-    else:
-        import datajoint as dj
-
-        dj.config["database.backend"] = "postgresql"
-        dj.config["database.host"] = os.environ.get("LODE_BENCH_PG_HOST", "127.0.0.1")
-        dj.config["database.port"] = int(os.environ.get("LODE_BENCH_PG_PORT", "5432"))
-        dj.config["database.user"] = os.environ.get("LODE_BENCH_PG_USER", "root")
-        dj.config["database.password"] = os.environ.get("LODE_BENCH_PG_PASSWORD", "x")
-        dj.config["database.name"] = os.environ.get("LODE_BENCH_PG_DATABASE", "root")
+    dj = __import__(ENGINE)
+    for key, value in settings().items():
+        dj.config[key] = value
+    if ENGINE == "lodestore" and os.environ.get("LODE_BENCH_FSYNC") == "off":
+        dj.config["lode.fsync"] = False
     location = os.path.join(DIRECTORY, "store")
     os.mkdir(location)
     dj.config.stores["main"] = {"protocol": "file", "location": location}
     dj.config.stores["default"] = "main"
     dj.config["safemode"] = False
     return dj, dj.Schema("bench_" + uuid.uuid4().hex[:10])
+
+
+def settings():
+    """What connects to the database."""
+    if BACKEND == "sqlite":
+        return {"database.backend": "sqlite", "database.name": os.path.join(DIRECTORY, "bench.db")}
+    prefix = {"postgresql": "LODE_BENCH_PG_", "mysql": "LODE_BENCH_MYSQL_"}[BACKEND]
+    found = {
+        "database.backend": BACKEND,
+        "database.host": os.environ.get(prefix + "HOST", "127.0.0.1"),
+        "database.port": int(os.environ.get(prefix + "PORT", "5432" if BACKEND == "postgresql" else "3306")),
+        "database.user": os.environ.get(prefix + "USER", "root"),
+        "database.password": os.environ.get(prefix + "PASSWORD", "x" if BACKEND == "postgresql" else ""),
+    }
+    if BACKEND == "postgresql":
+        found["database.name"] = os.environ.get(prefix + "DATABASE", "root")
+    return found
 
 
 def small_rows(n):
@@ -305,6 +314,55 @@ def declare(dj, schema, clock):
             )
 
 
+def in_fresh_process(code):
+    """Seconds that code takes in a process that has not imported anything."""
+    import subprocess
+
+    program = (
+        "import time, warnings\nwarnings.simplefilter('ignore')\n"
+        f"start = time.perf_counter()\nimport {ENGINE} as dj\nimported = time.perf_counter()\n"
+        f"for key, value in {settings()!r}.items():\n    dj.config[key] = value\n"
+        f"{code}\nend = time.perf_counter()\nprint(imported - start, end - imported)\n"
+    )
+    out = subprocess.check_output([sys.executable, "-c", program], text=True)
+    return [float(t) for t in out.split()[-2:]]
+
+
+def first_query(dj, schema, clock):
+    """From nothing imported to the first row of a table that is there."""
+    small_table(dj, schema).insert(small_rows(100))
+    full_name = schema["Small"].full_table_name
+    imported, queried = in_fresh_process(
+        f"table = dj.FreeTable(dj.conn(), {full_name!r})\nassert (table & {{'a': 0, 'b': 7}}).fetch1('x') == 3.5"
+    )
+    clock.seconds["import to first row"] = imported + queried
+    clock.seconds["connect to first row"] = queried
+
+
+def open_many(dj, schema, clock):
+    """All headings of many tables in many schemas."""
+    made = []
+    try:
+        for s in range(SCHEMAS):
+            name = f"{schema.database}_{s}"
+            made.append(dj.Schema(name))
+            previous = {}
+            for t in range(TABLES):
+                parent = f"-> T{t - 1}\n" if t % 5 else ""
+                definition = f"{parent}k{t} : int32 # number\n---\nx : float64\nname='' : varchar(20) # text"
+                cls = type(f"T{t}", (dj.Manual,), {"definition": definition})
+                previous[f"T{t}"] = made[-1](cls, context=previous)
+        names = [s.database for s in made]
+        clock.seconds[f"open {SCHEMAS * TABLES} tables"] = in_fresh_process(
+            f"modules = [dj.VirtualModule(n, n) for n in {names!r}]\n"
+            f"count = sum(len(getattr(m, f'T{{t}}').heading.names) > 2 for m in modules for t in range({TABLES}))\n"
+            f"assert count == {SCHEMAS * TABLES}"
+        )[1]
+    finally:
+        for s in reversed(made):
+            s.drop(prompt=False)
+
+
 def huge_npy(dj, schema, clock):
     """Not for the reference: peak memory of inserting one large array."""
     import numpy as np
@@ -364,6 +422,8 @@ WORKLOADS = {
     "populate": populate,
     "gc_scan": gc_scan,
     "declare": declare,
+    "first_query": first_query,
+    "open_many": open_many,
     "huge_npy": huge_npy,
     "million_rows": million_rows,
 }

@@ -80,8 +80,13 @@ class Connection:
 
     Parameters
     ----------
-    host, user, password, port, use_tls
-        Where a server is and who asks; not needed for SQLite.
+    host, user, password, port
+        Where a server is and who asks; not needed for SQLite. ``host`` may be ``name:port``, a Unix socket (what begins
+        with ``/``), or a URL: ``postgresql://user:password@host:port/database``, ``mysql://user@host``,
+        ``sqlite://file.db``.
+    use_tls
+        None encrypts if the server can; False never; True always, without a check of the certificate;
+        ``{"ca": "authority.pem"}`` checks it, ``{"mode": "verify"}`` against the system's authorities.
     database_name
         Database within the server; the file name for SQLite (``:memory:`` allowed).
     backend
@@ -102,28 +107,24 @@ class Connection:
         backend: str | None = None,
         config_override: "settings.Config | None" = None,
     ):
-        if host is not None and ":" in host:
-            name, _, text = host.partition(":")
-            if ":" in text:
-                raise ValueError(f"the host `{host}` holds more than one colon; give the port by `port`")
-            host, port = name, int(text)
         base = config_override if config_override is not None else settings.global_config()
-        given = {
-            "database.backend": backend,
-            "database.host": host,
+        url, given = place(host, port, backend)
+        given |= {
             "database.user": user,
             "database.password": password,
-            "database.port": port,
             "database.name": database_name,
+            "database.use_tls": use_tls,
         }
         given = {key: value for key, value in given.items() if value is not None}
         # Without settings of its own the connection shares the handle: stores added later are seen at once.
         own = base
-        if given:
+        if given or url is not None:
             own = settings.Config(base._native.fork())
+            if url is not None:
+                own._native.set_url(url)
             for key, value in given.items():
                 own[key] = value
-        if use_tls and own["database.backend"] in ("sqlite", None):
+        if use_tls and own["database.backend"] == "sqlite":
             logger.warning("use_tls has no meaning for SQLite and is ignored")
         self._config = own
         self._given = {k: v for k, v in given.items() if k != "database.password"}
@@ -299,6 +300,21 @@ class Connection:
                     file.unlink()
 
 
+def place(host: str | None, port: int | None, backend: str | None) -> tuple[str | None, dict[str, Any]]:
+    """The URL, if the host is one, and the settings of where the database is."""
+    url = None
+    if host is not None and "://" in host:
+        url, host = host, None
+    elif host is not None and ":" in host and not host.startswith("/"):
+        name, _, text = host.partition(":")
+        if ":" in text:
+            raise ValueError(f"the host `{host}` holds more than one colon; give the port by `port`")
+        if not text.isdecimal():
+            raise ValueError(f"the host `{host}` is not `name:port`")
+        host, port = name, int(text)
+    return url, {"database.backend": backend, "database.host": host, "database.port": port}
+
+
 def _parameters(query: str, args: Sequence[Any] | Mapping[str, Any]) -> tuple[str, list[Any]]:
     """Rewrites ``%s``, ``%(name)s`` and ``%%`` for the engine, which numbers its placeholders itself."""
     text: list[str] = []
@@ -374,7 +390,12 @@ def conn(
         if _singleton is None or reset:
             _singleton = Connection(host, user, password, use_tls=use_tls)
             return _singleton
-        asked = {"database.host": host.partition(":")[0] if host else None, "database.user": user}
+        url, given = place(host, None, None)
+        if url is not None:
+            wanted = settings.Config(_singleton._config._native.fork())
+            wanted._native.set_url(url)
+            given |= {key: wanted[key] for key in ("database.host", "database.port", "database.name")}
+        asked = given | {"database.user": user}
         for key, value in asked.items():
             if value is not None and value != _singleton._config[key]:
                 raise DataJointError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import settings
-from .connection import Connection
+from .connection import Connection, place
 
 
 if TYPE_CHECKING:
@@ -38,28 +38,20 @@ class Instance:
             if key not in self.config:
                 raise TypeError(f"Instance has no setting `{name}`")
             self.config[key] = value
-        if host is not None and ":" in host:
-            name, _, text = host.partition(":")
-            if ":" in text:
-                raise ValueError(f"the host `{host}` holds more than one colon; give the port by `port`")
-            host, port = name, int(text)
-        for key, value in {
-            "database.backend": backend,
-            "database.host": host,
-            "database.user": user,
-            "database.password": password,
-            "database.port": port,
-        }.items():
+        url, given = place(host, port, backend)
+        if url is not None:
+            self.config._native.set_url(url)
+        given |= {"database.user": user, "database.password": password, "database.use_tls": use_tls}
+        for key, value in given.items():
             if value is not None:
                 self.config[key] = value
-        self._use_tls = use_tls
         self._connection: Connection | None = None
 
     @property
     def connection(self) -> Connection:
         """The instance's connection; opened when first asked for."""
         if self._connection is None:
-            self._connection = Connection(use_tls=self._use_tls, config_override=self.config)
+            self._connection = Connection(config_override=self.config)
         return self._connection
 
     def Schema(  # noqa: N802

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import json
 import os
+import urllib.parse
 import uuid
 
 import numpy as np
@@ -14,21 +16,104 @@ import lodestore as dj
 from lodestore import connection, settings
 
 
+# The database the tests run on, and where its server is; both are the business of `make test`.
+BACKEND = os.environ.get("LODE_TEST_BACKEND", "sqlite")
+VARIABLE = {"sqlite": None, "postgresql": "LODE_TEST_POSTGRESQL", "mysql": "LODE_TEST_MYSQL"}[BACKEND]
+URL = os.environ.get(VARIABLE) if VARIABLE else None
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "sqlite: on SQLite only, as it is about the file or needs no database")
+
+
+def pytest_collection_modifyitems(config, items):
+    if BACKEND == "sqlite":
+        return
+    if URL is None:
+        reason = pytest.mark.skip(reason=f"{VARIABLE} is not set: no {BACKEND} server to test on")
+        for item in items:
+            item.add_marker(reason)
+    kept = [item for item in items if item.get_closest_marker("sqlite") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("sqlite") is not None])
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Settings of the server, as environment variables: a database of this run's own, where a server has such."""
+    if URL is None:
+        yield {}
+        return
+    parts = urllib.parse.urlsplit(URL)
+    place = {"backend": BACKEND, "host": parts.hostname, "port": parts.port, "user": parts.username}
+    place["password"] = parts.password or ""
+    name = parts.path.strip("/")
+    if BACKEND == "postgresql":
+        run = f"lode_run_{os.getpid()}"
+        with dj.Connection(**place, database_name=name) as admin:
+            admin.query(f"CREATE DATABASE {run}")
+    else:
+        run = name
+    yield {
+        "DJ_BACKEND": BACKEND,
+        "DJ_HOST": parts.hostname,
+        "DJ_PORT": str(parts.port),
+        "DJ_USER": parts.username,
+        "DJ_PASS": parts.password or "",
+        **({"DJ_DATABASE_NAME": run} if run else {}),
+    }
+    if BACKEND == "postgresql":
+        with dj.Connection(**place, database_name=name) as admin:
+            admin.query(f"DROP DATABASE {run} WITH (FORCE)")
+
+
 @pytest.fixture(autouse=True)
-def fresh(tmp_path, monkeypatch):
+def fresh(tmp_path, monkeypatch, server):
     """A working directory, settings and connection of the test's own, without the machine's environment."""
     for name in list(os.environ):
         if name.startswith(("DJ_", "LODE_")):
             monkeypatch.delenv(name)
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    if server:
+        # Where SQLite's default store would be.
+        store = {"protocol": "file", "location": str(tmp_path / "lodestore.db.objects")}
+        monkeypatch.setenv("DJ_STORES", json.dumps({"default": "main", "main": store}))
+        monkeypatch.setenv("LODE_CREATE_LOCATIONS", "true")
+        monkeypatch.setenv("LODE_GC_GRACE", "0")
     monkeypatch.chdir(tmp_path)
     # A repository's root ends the search for configuration files.
     (tmp_path / ".git").mkdir()
     monkeypatch.setattr(settings, "_global", None)
     monkeypatch.setattr(connection, "_singleton", None)
     dj.config.safemode = False
+    before = schemas_of(server)
     yield tmp_path
-    if connection._singleton is not None:
+    if server:
+        for other in list(connection._open.values()):
+            other.close()
+        drop_schemas(server, before)
+    elif connection._singleton is not None:
         connection._singleton.close()
+
+
+def schemas_of(server):
+    """The names of all schemas on the server."""
+    if not server:
+        return set()
+    with dj.Connection() as admin:
+        return set(dj.list_schemas(admin))
+
+
+def drop_schemas(server, before):
+    """Removes what a test has left, whatever it left it in."""
+    with dj.Connection() as admin:
+        left = set(dj.list_schemas(admin)) - before
+        if BACKEND == "mysql":
+            admin.query("SET FOREIGN_KEY_CHECKS=0")
+        for name in left:
+            quoted = admin._native.quote_identifier(name)
+            admin.query(f"DROP SCHEMA {quoted}" + (" CASCADE" if BACKEND == "postgresql" else ""))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Every Python block of every page runs, in order, in a directory of its own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
+BACKEND = os.environ.get("LODE_TEST_BACKEND", "sqlite")
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+# A page that needs a server says so; the others are about SQLite.
+RUNS_ON = re.compile(r"<!-- runs on: (.*?) -->")
+
+
+def runs_here(page):
+    text = page.read_text()
+    needs = RUNS_ON.search(text)
+    return BLOCK.search(text) and BACKEND in (needs[1].split() if needs else ["sqlite"])
 
 
 def blocks(page):
@@ -23,7 +35,7 @@ def blocks(page):
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if BLOCK.search(p.read_text())], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [p for p in PAGES if runs_here(p)], ids=lambda p: p.stem)
 def test_the_code_of_a_page_runs(page, tmp_path):
     script = tmp_path / f"{page.stem}.py"
     script.write_text(blocks(page))

@@ -20,7 +20,8 @@ struct Cli {
 
 #[derive(Args, Debug)]
 struct Global {
-    /// The database: an SQLite file or `sqlite://…`. Default: what the configuration says.
+    /// The database: an SQLite file, `postgresql://user@host/database` or `mysql://user@host`. Default: what the
+    /// configuration says.
     #[arg(short, long, global = true, value_name = "URL")]
     database: Option<String>,
     /// Read this configuration file on top of what is found.

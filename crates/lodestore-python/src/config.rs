@@ -75,6 +75,11 @@ impl PyConfig {
         self.config.id()
     }
 
+    /// Points the settings at a database URL.
+    fn set_url(&self, url: &str) -> PyResult<()> {
+        self.config.set_url(url).or_raise()
+    }
+
     fn fork(&self) -> PyConfig {
         PyConfig::new(self.config.fork())
     }

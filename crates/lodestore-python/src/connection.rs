@@ -189,9 +189,7 @@ impl PyLode {
                 .detach(|| lode.backend().execute(&statement))
                 .or_raise()?;
             // Raw DDL may have changed any heading.
-            for schema in py.detach(|| lode.schemas()).or_raise()? {
-                lode.refresh(&schema);
-            }
+            lode.refresh_all();
             Ok((None, Vec::new(), count))
         }
     }

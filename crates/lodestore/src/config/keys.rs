@@ -64,7 +64,7 @@ const ANY: (i64, i64) = (i64::MIN, i64::MAX);
 const PORT: Kind = Kind::OptInt { min: 1, max: 65535 };
 const NATURAL: Kind = Kind::Int { min: 0, max: ANY.1 };
 
-/// Defaults are JSON texts. `database.backend` and `database.port` have computed defaults (see `Config::get`).
+/// Defaults are JSON texts. Some defaults are computed (see `Config::get`).
 pub(super) const KEYS: &[Key] = &[
     key(
         "database.host",

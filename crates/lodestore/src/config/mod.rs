@@ -372,6 +372,11 @@ impl State {
                 Some(path) => json!(path.to_string_lossy()),
                 None => Json::Null,
             },
+            // On a server, clients that know nothing of Lodestore may be writing objects whose rows come later.
+            "lode.gc.grace" => match self.backend() {
+                "sqlite" => json!(0.0),
+                _ => json!(3600.0),
+            },
             "lode.create_locations" => json!(self.backend() == "sqlite"),
             _ => key.default_value(),
         }

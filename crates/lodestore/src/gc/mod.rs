@@ -4,8 +4,8 @@
 //! rows (`table/`, which also needs them) and how a store lists and deletes (`store/`). Called by the front doors.
 //!
 //! Any doubt refuses: a table that cannot be read, a value that cannot be understood, a listing that fails, a plan that
-//! would remove most of a store. Deletion happens under the database's write lock, after references are read again
-//! under that lock; every writer looks at its objects once more under the same lock before it commits. So a committed
+//! would remove most of a store. Deletion excludes every writer ([`Lode::exclusively`]), after references are read
+//! again; every writer looks at its objects once more under its own lock before it commits. So a committed
 //! row keeps its object, whatever the order of events. (Leases and the trash of stores.md §9.3 are a later issue.)
 //! Spec: stores.md §7-§9.
 
@@ -237,7 +237,7 @@ impl Plan {
 
     fn remove(&mut self, files: &[Orphan]) -> Result<()> {
         let lode = self.lode.clone();
-        lode.transaction(|| {
+        lode.exclusively(|| {
             // Again, now that nobody else can commit.
             let live = Live::read(&lode, &self.store)?;
             for file in files.iter().filter(|f| !live.holds(&f.path)) {
@@ -265,7 +265,7 @@ impl Plan {
 
     /// Forgets the recorded objects of this store that are gone or referred to again.
     fn clear_record(&self) -> Result<()> {
-        self.lode.transaction(|| {
+        self.lode.exclusively(|| {
             let mut live = None;
             for schema in &self.schemas {
                 let mut done = Vec::new();
@@ -391,7 +391,7 @@ pub fn list_schema_paths(
 /// was there. An error if a row refers to it.
 pub fn delete_schema_path(lode: &Lode, path: &str, options: &GcOptions<'_>) -> Result<bool> {
     let store = lode.stores().get_store(options.store.as_deref())?;
-    lode.transaction(|| {
+    lode.exclusively(|| {
         let live = Live::read(lode, &store)?;
         let below = format!("{}/", references::clean(path));
         let inside = live

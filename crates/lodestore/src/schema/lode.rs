@@ -39,8 +39,8 @@ impl std::fmt::Debug for Lode {
 }
 
 impl Lode {
-    /// Opens a database by URL (`sqlite://file.db`, `sqlite:///abs/file.db`, `sqlite::memory:`), with everything else as
-    /// environment and configuration files say.
+    /// Opens a database by URL (`sqlite://file.db`, `postgresql://user@host/database`, `mysql://user@host`; see
+    /// [`Config::for_url`]), with everything else as environment and configuration files say.
     pub fn open(url: &str) -> Result<Lode> {
         Lode::connect(Config::for_url(url)?)
     }
@@ -266,6 +266,11 @@ impl Lode {
             return self.savepoint(body);
         }
         self.begin()?;
+        self.finish(body)
+    }
+
+    /// Runs `body` in the transaction that has just begun, and ends it.
+    fn finish<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
         let mut undo = Undo {
             lode: self,
             savepoint: None,
@@ -294,6 +299,25 @@ impl Lode {
         Ok(value)
     }
 
+    /// As [`transaction`](Lode::transaction), while no other connection can commit rows that name objects: whoever
+    /// removes objects looks for references in here. An error inside an open transaction, unless that keeps all others
+    /// out anyway.
+    pub fn exclusively<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let backend = &self.inner.backend;
+        if self.in_transaction() {
+            if backend.serializes_writers() {
+                return self.savepoint(body);
+            }
+            return Err(Error::invalid(
+                "objects cannot be removed inside a transaction: other connections may rely on them",
+            ));
+        }
+        let schemas = self.schemas()?;
+        let names: Vec<&str> = schemas.iter().map(String::as_str).collect();
+        backend.begin_collecting(&names)?;
+        self.finish(body)
+    }
+
     /// Forgets what is cached about a schema (someone else may have changed it).
     pub fn refresh(&self, schema: &str) {
         self.inner
@@ -303,7 +327,8 @@ impl Lode {
             .remove(schema);
     }
 
-    pub(super) fn refresh_all(&self) {
+    /// Forgets what is cached about all schemas.
+    pub fn refresh_all(&self) {
         self.inner
             .schemas
             .lock()

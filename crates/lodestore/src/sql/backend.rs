@@ -115,6 +115,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// for one of these schemas is open: waits for them to end, and makes those wait that come later. Whatever they
     /// committed is visible in it.
     fn begin_collecting(&self, schemas: &[&str]) -> Result<()>;
+    /// True if at most one transaction is open at a time, so that any transaction keeps writers of objects out.
+    fn serializes_writers(&self) -> bool {
+        false
+    }
     /// Tells that the open transaction is about to commit rows which name objects, or may reuse such objects; lasts
     /// until it ends. Many may hold it at once; see [`begin_collecting`](Backend::begin_collecting).
     fn lock_writer(&self, schema: &str) -> Result<()>;

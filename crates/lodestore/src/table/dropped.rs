@@ -163,17 +163,16 @@ fn ensure(lode: &Lode, schema: &str) -> Result<()> {
     if exists(lode, schema)? {
         return Ok(());
     }
-    for statement in lode.dialect().create_dropped_table(schema)? {
-        lode.backend().execute(&statement)?;
-    }
+    lode.backend()
+        .prepare_hidden(&lode.dialect().create_dropped_table(schema)?)?;
     lode.refresh(schema);
     Ok(())
 }
 
-/// Removes, now, what these schemas have recorded and no row refers to, and clears the records. Under the write lock:
-/// a writer looks at its objects again, under the same lock, before it commits. Returns the number of objects removed.
+/// Removes, now, what these schemas have recorded and no row refers to, and clears the records. Exclusively: a writer
+/// looks at its objects again, under its lock, before it commits. Returns the number of objects removed.
 pub(super) fn collect_recorded(lode: &Lode, schemas: &[String]) -> Result<u64> {
-    lode.transaction(|| {
+    lode.exclusively(|| {
         let mut removed = 0;
         let mut in_use = None;
         for schema in schemas {

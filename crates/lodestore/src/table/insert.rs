@@ -144,12 +144,19 @@ impl Table {
             &plan.statement.text,
             options.skip_duplicates.then(|| key.join(", ")).as_deref(),
         );
-        lode.backend()
-            .execute(&Statement {
-                text,
-                params: plan.statement.params,
-            })
-            .map_err(|e| self.place(e))
+        let statement = Statement {
+            text,
+            params: plan.statement.params,
+        };
+        let inserted = match references::known_object_columns(&heading).is_empty() {
+            true => lode.backend().execute(&statement),
+            // References are copied: nobody may collect what they name between the reading and the commit.
+            false => lode.transaction(|| {
+                lode.backend().lock_writer(&self.name().schema)?;
+                lode.backend().execute(&statement)
+            }),
+        };
+        inserted.map_err(|e| self.place(e))
     }
 
     pub(super) fn may_insert(&self, options: &InsertOptions<'_>) -> Result<()> {
@@ -319,6 +326,7 @@ impl<'a> InsertPlan<'a> {
             return self.send(first, numbers);
         }
         self.lode.transaction(|| {
+            self.lode.backend().lock_writer(&self.table.schema)?;
             let mut inserted = self.replace_and_send(first, numbers)?;
             let (mut rest, mut numbers) = (rest, &numbers[n..]);
             while !rest.is_empty() {
@@ -550,9 +558,9 @@ impl<'a> InsertPlan<'a> {
         if !objects.made_content_addressed() {
             return objects.discard(stores, &mut |_, _| true);
         }
-        // Under the write lock nobody can commit a row for an object between the look and the removal, and who
-        // looked at it before must look again before committing (`Objects::verify`).
-        let removed = self.lode.transaction(|| {
+        // Nobody can commit a row for an object between the look and the removal, and who looked at it before must
+        // look again before committing (`Objects::verify`). Where that cannot be had they await collection.
+        let removed = self.lode.exclusively(|| {
             let needed = references::paths_in_use(self.lode)?;
             Ok(objects.discard(stores, &mut |store, path| needed.contains(store, path)))
         });

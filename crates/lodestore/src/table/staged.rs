@@ -131,6 +131,7 @@ impl StagedInsert {
         let lode = self.table.lode().clone();
         let staged: Vec<Arc<StagedObject>> = self.staged.values().cloned().collect();
         let result = lode.transaction(|| {
+            lode.backend().lock_writer(&self.table.name().schema)?;
             let options = InsertOptions {
                 allow_direct_insert: self.direct,
                 ..InsertOptions::default()

@@ -109,7 +109,12 @@ impl Table {
         let mut objects = Objects::default();
         let mut run = || -> Result<()> {
             uploader.run(&columns, &mut values, &[0], &mut objects)?;
-            lode.transaction(|| self.write(&attributes, &values[0], &objects))
+            lode.transaction(|| {
+                if !objects.is_empty() {
+                    lode.backend().lock_writer(&self.name().schema)?;
+                }
+                self.write(&attributes, &values[0], &objects)
+            })
         };
         run().map_err(|e| {
             if e.kind() != ErrorKind::LostConnection {

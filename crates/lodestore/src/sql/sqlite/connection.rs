@@ -557,6 +557,10 @@ impl Backend for Sqlite {
         self.begin()
     }
 
+    fn serializes_writers(&self) -> bool {
+        true
+    }
+
     fn lock_writer(&self, _schema: &str) -> Result<()> {
         Ok(())
     }

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import operator
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import _lodestore
 from .errors import DataJointError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from .connection import Connection
     from .table import FreeTable
 
@@ -53,7 +60,7 @@ class Diagram:
         """The union of diagrams, or of what diagrams can be made of."""
         diagrams = [item if isinstance(item, Diagram) else cls(item) for item in sequence]
         if not diagrams:
-            raise DataJointError("a diagram needs something to show: the sequence is empty")
+            raise TypeError("a diagram needs something to show: the sequence is empty")
         union = diagrams[0]
         for diagram in diagrams[1:]:
             union = union + diagram
@@ -66,20 +73,26 @@ class Diagram:
 
     # -- what is shown ---------------------------------------------------------------------------------------------
     def __add__(self, other: Any) -> "Diagram":
-        if _is_number(other):
-            return self._with(self._native.down(other) if other >= 0 else self._native.up(-other))
-        return self._with(self._native.union(Diagram(other)._native))
+        if (drawn := _operand(other)) is not None:
+            return self._with(self._native.union(drawn._native))
+        levels = _levels(other, "+")
+        return self._with(self._native.down(levels) if levels >= 0 else self._native.up(-levels))
 
     def __sub__(self, other: Any) -> "Diagram":
-        if _is_number(other):
-            return self._with(self._native.up(other) if other >= 0 else self._native.down(-other))
-        other = Diagram(other)
-        for name in other.nodes_to_show - self.nodes_to_show:
-            raise KeyError(f"{name} is not in the diagram")
-        return self._with(self._native.difference(other._native))
+        if (drawn := _operand(other)) is not None:
+            missing = drawn.nodes_to_show - self.nodes_to_show
+            if missing and not isinstance(other, Diagram):
+                raise KeyError(f"{missing.pop()} is not shown in the diagram, so it cannot be taken away")
+            return self._with(self._native.difference(drawn._native))
+        levels = _levels(other, "-")
+        return self._with(self._native.up(levels) if levels >= 0 else self._native.down(-levels))
 
     def __mul__(self, other: Any) -> "Diagram":
-        return self._with(self._native.intersection(Diagram(other)._native))
+        if not isinstance(other, Diagram):
+            raise AttributeError(
+                f"a diagram is intersected (*) with a diagram, not {_kind(other)}; make one of it with `dj.Diagram(...)`"
+            )
+        return self._with(self._native.intersection(other._native))
 
     def add_parts(self) -> "Diagram":
         """Adds the parts of all shown masters."""
@@ -95,33 +108,35 @@ class Diagram:
         return set(self._native.shown())
 
     @property
-    def nodes(self) -> list[str]:
-        """Full names of all tables of the database, parents before children."""
-        return self._native.nodes()
+    def nodes(self) -> "Nodes":
+        """Full names of all tables of the database, parents before children; ``nodes(data=True)`` with their keys."""
+        keys = ({"primary_key": set(key)} for key in self._native.primary_keys())
+        return Nodes(zip(self._native.nodes(), keys))
 
     @property
-    def edges(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """(parent, child, properties) of each foreign key."""
-        return [
+    def edges(self) -> "Edges":
+        """(parent, child, child columns) of each foreign key; ``edges(data=True)`` with what is known about it."""
+        return Edges(
             (parent, child, {"primary": primary, "attr_map": dict(attr_map), "aliased": aliased, "multi": multi})
             for parent, child, primary, attr_map, aliased, multi in self._native.edges()
-        ]
+        )
 
-    def in_edges(self, name: str) -> list[tuple[str, str, dict[str, Any]]]:
-        """The foreign keys of a table."""
-        return [edge for edge in self.edges if edge[1] == name]
+    def in_edges(self, name: str, data: bool = False) -> list[tuple[Any, ...]]:
+        """The foreign keys of a table, as ``edges`` called gives them."""
+        return [edge for edge in self.edges(data=data) if edge[1] == name]
 
-    def out_edges(self, name: str) -> list[tuple[str, str, dict[str, Any]]]:
-        """The foreign keys that reference a table."""
-        return [edge for edge in self.edges if edge[0] == name]
+    def out_edges(self, name: str, data: bool = False) -> list[tuple[Any, ...]]:
+        """The foreign keys that reference a table, as ``edges`` called gives them."""
+        return [edge for edge in self.edges(data=data) if edge[0] == name]
 
     def to_networkx(self) -> Any:
-        """The whole graph as a networkx ``MultiDiGraph``. Needs networkx."""
+        """The whole graph as a networkx ``MultiDiGraph``, edges keyed by the child's columns. Needs networkx."""
         import networkx
 
         graph = networkx.MultiDiGraph()
-        graph.add_nodes_from(self.nodes)
-        graph.add_edges_from(self.edges)
+        graph.add_nodes_from(self.nodes(data=True))
+        for parent, child, properties in self.edges(data=True):
+            graph.add_edge(parent, child, key=tuple(properties["attr_map"]), **properties)
         return graph
 
     def topological_sort(self) -> list[str]:
@@ -132,7 +147,7 @@ class Diagram:
         return len(self.nodes)
 
     def __contains__(self, name: Any) -> bool:
-        return name in set(self.nodes)
+        return name in self.nodes
 
     def __iter__(self) -> "Iterator[FreeTable]":
         from .table import FreeTable
@@ -184,29 +199,58 @@ class Diagram:
 
         return SVG(self.svg_string())
 
+    def make_png(self, theme: str | None = None) -> io.BytesIO:
+        """The diagram as a PNG picture. Needs nothing installed."""
+        return io.BytesIO(self._native.png(self._display("direction"), theme or self._display("theme"), self._titles()))
+
+    def make_image(self, theme: str | None = None) -> npt.NDArray[np.float32]:
+        """The diagram as an array: height × width × red, green, blue, alpha, from 0 to 1. Needs nothing installed."""
+        pixels = self._native.pixels(self._display("direction"), theme or self._display("theme"), self._titles())
+        return pixels.astype(np.float32) / np.float32(255)
+
+    def draw(self) -> None:
+        """Shows the diagram with matplotlib, which must be installed."""
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError(
+                "drawing a diagram on the screen needs matplotlib; `save`, `make_png` and `svg_string` do not"
+            ) from error
+        plt.imshow(self.make_image())
+        plt.gca().axis("off")
+        plt.show()
+
     def _repr_svg_(self) -> str:
         return self.svg_string()
 
+    def _repr_html_(self) -> str:
+        """The picture, and the definitions of its tables, where a click on a table leads."""
+        # A notebook may show the same diagram twice, and anchors are of the page.
+        prefix = f"lode-{uuid.uuid4().hex[:8]}-"
+        return self._native.html(self._display("direction"), self._display("theme"), self._titles(), prefix)
+
     def save(self, filename: str | os.PathLike[str], format: str | None = None) -> None:
-        """Writes the diagram to a file: ``.svg``, ``.mmd`` or ``.mermaid``, ``.dot``, or as ``format`` says."""
+        """Writes the diagram to a file: ``.png``, ``.svg``, ``.mmd`` or ``.mermaid``, ``.dot``, or as ``format`` says."""
         path = Path(filename)
         kind = (format or path.suffix.lstrip(".")).lower()
         kind = {"mmd": "mermaid", "gv": "dot"}.get(kind, kind)
-        if kind == "svg":
-            text = self.svg_string()
+        if kind == "png":
+            content = self.make_png().getvalue()
+        elif kind == "svg":
+            content = self.svg_string().encode()
         elif kind == "mermaid":
-            text = self.make_mermaid() + "\n"
+            content = f"{self.make_mermaid()}\n".encode()
         elif kind == "dot":
-            text = self.make_dot().to_string()
-        elif kind == "png":
-            raise NotImplementedError("diagrams are not written as PNG yet; save an .svg")
+            content = self.make_dot().to_string().encode()
         else:
-            raise DataJointError(f"cannot write a diagram as {kind or path.name!r}: svg, mermaid and dot are possible")
+            raise DataJointError(
+                f"cannot write a diagram as {kind or path.name!r}: png, svg, mermaid and dot are possible"
+            )
         # Drawn first, then put in place by one rename: a failure leaves no half-written file.
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(temporary, 0o666 & ~umask)
@@ -255,8 +299,52 @@ class Dot:
     __str__ = to_string
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+class Nodes(list[str]):
+    """Names of tables. Called, as a networkx view can be: with or without what is known about them."""
+
+    def __init__(self, nodes: Iterable[tuple[str, dict[str, Any]]]):
+        self._data = dict(nodes)
+        super().__init__(self._data)
+
+    def __call__(self, data: bool = False) -> list[Any]:
+        return list(self._data.items()) if data else list(self)
+
+    def __getitem__(self, name: Any) -> Any:
+        return self._data[name] if isinstance(name, str) else super().__getitem__(name)
+
+
+class Edges(list[tuple[str, str, tuple[str, ...]]]):
+    """(parent, child, child columns) of foreign keys. Called, as a networkx view can be: (parent, child), or with data."""
+
+    def __init__(self, edges: Iterable[tuple[str, str, dict[str, Any]]]):
+        self._data = list(edges)
+        super().__init__((parent, child, tuple(data["attr_map"])) for parent, child, data in self._data)
+
+    def __call__(self, data: bool = False) -> list[tuple[Any, ...]]:
+        return list(self._data) if data else [(parent, child) for parent, child, _ in self._data]
+
+
+def _operand(value: Any) -> "Diagram | None":
+    """A diagram, or that of a table."""
+    from .table import Table
+
+    if isinstance(value, Diagram):
+        return value
+    is_table = isinstance(value, Table) or (isinstance(value, type) and issubclass(value, Table))
+    return Diagram(value) if is_table else None
+
+
+def _levels(value: Any, operation: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"a diagram {operation} takes a number of levels, a table or a diagram, not {_kind(value)}"
+        ) from None
+
+
+def _kind(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__
 
 
 def _what_to_show(source: Any) -> tuple[Connection, Callable[[_lodestore.Diagram], _lodestore.Diagram]]:

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use lodestore::definition::TableName;
 use lodestore::diagram::{Diagram, Style};
+use lodestore::error::Result;
 use lodestore::schema::Lode;
+use numpy::PyArray3;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::connection::PyLode;
 use crate::error::ToPyResult;
@@ -35,14 +38,14 @@ impl PyDiagram {
     }
 
     /// Draws with the titles of groups (schema → title), and the definitions of tables for those who rest on them.
-    fn draw(
+    fn draw<T: Send>(
         &self,
         py: Python<'_>,
         direction: &str,
         theme: &str,
         titles: &HashMap<String, String>,
-        draw: impl Fn(&Diagram, &Style<'_>) -> String + Sync,
-    ) -> PyResult<String> {
+        draw: impl Fn(&Diagram, &Style<'_>) -> Result<T> + Sync,
+    ) -> PyResult<T> {
         let (direction, theme) = (direction.parse().or_raise()?, theme.parse().or_raise()?);
         let drawn = py.detach(|| {
             let group = |schema: &str| titles.get(schema).cloned();
@@ -54,10 +57,11 @@ impl PyDiagram {
                 name: None,
                 group: Some(&group),
                 tooltip: Some(&definition),
+                link: None,
             };
             draw(&self.diagram, &style)
         });
-        Ok(drawn)
+        drawn.or_raise()
     }
 }
 
@@ -82,7 +86,7 @@ impl PyDiagram {
         let tables: Vec<TableName> = names
             .iter()
             .map(|name| TableName::parse(name))
-            .collect::<Result<_, _>>()
+            .collect::<Result<_>>()
             .or_raise()?;
         Ok(self.with(self.diagram.clone().show(&tables).or_raise()?))
     }
@@ -135,6 +139,14 @@ impl PyDiagram {
             .collect()
     }
 
+    /// Primary key of each of all tables, in the order of `nodes`.
+    fn primary_keys(&self) -> Vec<Vec<String>> {
+        self.diagram
+            .primary_keys()
+            .map(<[String]>::to_vec)
+            .collect()
+    }
+
     /// (parent, child, primary, attribute map, aliased, multi) of each foreign key.
     fn edges(&self) -> Vec<(String, String, bool, Vec<(String, String)>, bool, bool)> {
         let edge = |key: &lodestore::schema::ForeignKey| {
@@ -170,7 +182,7 @@ impl PyDiagram {
         titles: HashMap<String, String>,
     ) -> PyResult<String> {
         self.draw(py, direction, "light", &titles, |diagram, style| {
-            diagram.to_mermaid(style)
+            Ok(diagram.to_mermaid(style))
         })
     }
 
@@ -182,7 +194,7 @@ impl PyDiagram {
         titles: HashMap<String, String>,
     ) -> PyResult<String> {
         self.draw(py, direction, theme, &titles, |diagram, style| {
-            diagram.to_dot(style)
+            Ok(diagram.to_dot(style))
         })
     }
 
@@ -194,7 +206,43 @@ impl PyDiagram {
         titles: HashMap<String, String>,
     ) -> PyResult<String> {
         self.draw(py, direction, theme, &titles, |diagram, style| {
-            diagram.to_svg(style)
+            Ok(diagram.to_svg(style))
         })
+    }
+
+    fn html(
+        &self,
+        py: Python<'_>,
+        direction: &str,
+        theme: &str,
+        titles: HashMap<String, String>,
+        prefix: &str,
+    ) -> PyResult<String> {
+        self.draw(py, direction, theme, &titles, |diagram, style| {
+            Ok(diagram.to_html(style, prefix))
+        })
+    }
+
+    fn png<'py>(
+        &self,
+        py: Python<'py>,
+        direction: &str,
+        theme: &str,
+        titles: HashMap<String, String>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let png = self.draw(py, direction, theme, &titles, Diagram::to_png)?;
+        Ok(PyBytes::new(py, &png))
+    }
+
+    /// Height × width × 4, from 0 to 255.
+    fn pixels<'py>(
+        &self,
+        py: Python<'py>,
+        direction: &str,
+        theme: &str,
+        titles: HashMap<String, String>,
+    ) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        let pixels = self.draw(py, direction, theme, &titles, Diagram::to_pixels)?;
+        Ok(PyArray3::from_owned_array(py, pixels))
     }
 }

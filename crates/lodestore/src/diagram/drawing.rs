@@ -53,6 +53,8 @@ pub struct Style<'a> {
     pub group: Option<Text<'a, str>>,
     /// What is shown when the pointer rests on a table: its definition.
     pub tooltip: Option<Text<'a, TableName>>,
+    /// Where a click on a table leads.
+    pub link: Option<Text<'a, TableName>>,
 }
 
 /// The look of a box.
@@ -136,6 +138,7 @@ pub(super) struct Bubble {
     pub master: Option<usize>,
     pub underlined: bool,
     pub tooltip: String,
+    pub link: Option<String>,
 }
 
 /// A foreign key, or a bundle of them between folded schemas.
@@ -226,6 +229,7 @@ impl Drawing {
                     master: None,
                     underlined: false,
                     tooltip: format!("schema {}", table.schema),
+                    link: None,
                 }
             } else {
                 let mut label = name(table);
@@ -254,6 +258,7 @@ impl Drawing {
                         .tooltip
                         .and_then(|f| f(table))
                         .unwrap_or_else(|| table.to_string()),
+                    link: style.link.and_then(|f| f(table)),
                 }
             };
             drawing.bubbles.push(bubble);
@@ -288,13 +293,7 @@ impl Drawing {
                     .iter_mut()
                     .find(|l| l.parent == parent && l.child == child)
             {
-                *line = Line {
-                    thick: true,
-                    renamed: false,
-                    primary: line.primary || edge.key.primary,
-                    ..std::mem::replace(line, Line::EMPTY)
-                };
-                line.tooltip.clear();
+                line.primary |= edge.key.primary;
                 continue;
             }
             let renames: Vec<String> = edge
@@ -321,17 +320,6 @@ impl Drawing {
             .iter()
             .filter(move |b| b.master == Some(master))
     }
-}
-
-impl Line {
-    const EMPTY: Line = Line {
-        parent: 0,
-        child: 0,
-        primary: false,
-        renamed: false,
-        thick: false,
-        tooltip: String::new(),
-    };
 }
 
 /// An identifier of letters, digits and underscores that is not taken yet.

@@ -1,19 +1,23 @@
 //! The pipeline as a picture: tables and foreign keys (spec: python-api §6).
 //!
 //! A [`Diagram`] is a set of shown tables over a snapshot of the graph of foreign keys. It grows and shrinks by levels,
-//! unions and differences, folds schemas into one box each, and draws itself as Mermaid text, DOT text or SVG. The SVG
-//! has its own layout (`layout`), so that no Graphviz is needed.
+//! unions and differences, folds schemas into one box each, and draws itself as Mermaid text, DOT text, SVG, HTML or PNG.
+//! The SVG has its own layout (`layout`), so that no Graphviz is needed; pixels are made of it (`pixels`).
 //!
-//! Not here: restriction along the graph (`table/` does deletes), and turning pictures into pixels (the front doors).
+//! Not here: restriction along the graph (`table/` does deletes).
 
 mod drawing;
+mod html;
 mod layout;
+mod pixels;
 mod svg;
 mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
+
+use ndarray::Array3;
 
 use crate::definition::TableName;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
@@ -41,6 +45,7 @@ struct Graph {
 #[derive(Debug)]
 struct Node {
     table: TableName,
+    primary_key: Vec<String>,
     /// Its primary key has attributes that no foreign key brings: the table introduces something new.
     own_key: bool,
 }
@@ -87,7 +92,11 @@ impl Diagram {
                     })
                 };
                 let own_key = primary_key.iter().any(|name| !inherited(name));
-                Node { table, own_key }
+                Node {
+                    table,
+                    primary_key,
+                    own_key,
+                }
             })
             .collect();
         let index: HashMap<TableName, usize> = nodes
@@ -105,8 +114,10 @@ impl Diagram {
                 })
             })
             .collect();
-        // Stable: several keys between the same two tables stay in the order of their declaration.
-        edges.sort_by_key(|edge| (edge.parent, edge.child));
+        // Several keys between the same two tables go by their columns, whatever order the catalogue has.
+        edges.sort_by(|a, b| {
+            (a.parent, a.child, &a.key.attr_map).cmp(&(b.parent, b.child, &b.key.attr_map))
+        });
         Diagram {
             graph: Arc::new(Graph {
                 nodes,
@@ -146,6 +157,11 @@ impl Diagram {
     /// All tables of the graph, in topological order.
     pub fn all_tables(&self) -> impl DoubleEndedIterator<Item = &TableName> {
         self.graph.nodes.iter().map(|node| &node.table)
+    }
+
+    /// The primary keys of all tables of the graph, in the same order.
+    pub fn primary_keys(&self) -> impl Iterator<Item = &[String]> {
+        self.graph.nodes.iter().map(|node| &*node.primary_key)
     }
 
     /// All foreign keys of the graph.
@@ -234,6 +250,22 @@ impl Diagram {
     /// The diagram as an SVG picture that stands alone.
     pub fn to_svg(&self, style: &Style<'_>) -> String {
         svg::svg(&drawing::Drawing::new(self, style), style)
+    }
+
+    /// The diagram as a piece of HTML: the picture, and below it the definitions ([`Style::tooltip`]) of its tables, where
+    /// a click on a table leads. `prefix` begins the identifiers, which must be unique within a page.
+    pub fn to_html(&self, style: &Style<'_>, prefix: &str) -> String {
+        html::html(self, style, prefix)
+    }
+
+    /// The diagram as pixels: height × width × red, green, blue, alpha. `Auto` is drawn light: pixels know no themes.
+    pub fn to_pixels(&self, style: &Style<'_>) -> Result<Array3<u8>> {
+        pixels::pixels(self, style)
+    }
+
+    /// The diagram as a PNG picture. `Auto` is drawn light.
+    pub fn to_png(&self, style: &Style<'_>) -> Result<Vec<u8>> {
+        pixels::png(self, style)
     }
 
     fn grow(mut self, levels: usize, step: impl Fn(&Edge) -> (usize, usize)) -> Diagram {

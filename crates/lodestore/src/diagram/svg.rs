@@ -45,7 +45,7 @@ pub(super) fn svg(drawing: &Drawing, style: &Style<'_>) -> String {
     let (width, height) = paper.size();
 
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"lode-diagram\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
          font-family=\"{FONT}\" font-size=\"13\">\n<title>Pipeline</title>\n",
         number(width),
         number(height),
@@ -232,6 +232,9 @@ fn draw_box(
         Class::Imported | Class::Computed | Class::Other => shape.height / 2.0,
         Class::Part | Class::Collapsed => 3.0,
     };
+    if let Some(link) = &bubble.link {
+        let _ = write!(out, "<a href=\"{}\">", escape(link));
+    }
     let _ = writeln!(
         out,
         "<g class=\"{}\"><title>{}</title>",
@@ -286,17 +289,24 @@ fn draw_box(
             " opacity=\"0.75\"",
         );
     }
-    out.push_str("</g>\n");
+    out.push_str(match bubble.link {
+        Some(_) => "</g></a>\n",
+        None => "</g>\n",
+    });
 }
 
-/// Rules that apply where the reader's system is dark; they override the attributes of the light picture.
+/// Rules that apply where the reader's system is dark; they override the attributes of the light picture. They name the
+/// picture's class, for in a page they would otherwise apply to all of it.
 fn dark_style(drawing: &Drawing, out: &mut String) {
     out.push_str("<style>@media (prefers-color-scheme: dark) {\n");
     let _ = writeln!(
         out,
-        ".paper {{ fill: {PAPER_DARK} }} .line {{ stroke: {LINE_DARK}; stroke-opacity: 0.75 }}"
+        ".lode-diagram .paper {{ fill: {PAPER_DARK} }} .lode-diagram .line {{ stroke: {LINE_DARK}; stroke-opacity: 0.75 }}"
     );
-    let _ = writeln!(out, ".line.renamed {{ stroke: {LINE_RENAMED} }}");
+    let _ = writeln!(
+        out,
+        ".lode-diagram .line.renamed {{ stroke: {LINE_RENAMED} }}"
+    );
     for class in Class::ALL
         .into_iter()
         .filter(|c| drawing.bubbles.iter().any(|b| b.class == *c))
@@ -304,7 +314,7 @@ fn dark_style(drawing: &Drawing, out: &mut String) {
         let (name, c) = (class.name(), class.dark());
         let _ = writeln!(
             out,
-            ".{name} rect {{ fill: {}; stroke: {} }} .{name} text {{ fill: {} }}",
+            ".lode-diagram .{name} rect {{ fill: {}; stroke: {} }} .lode-diagram .{name} text {{ fill: {} }}",
             c.0, c.1, c.2
         );
     }

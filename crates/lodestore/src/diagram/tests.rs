@@ -220,7 +220,7 @@ fn dot_says_tier_key_and_kind_of_line() {
       "Subject" [label=<<u>Subject</u>>, shape=box, style="rounded,filled", fillcolor="#16281F", color="#6BBF94", fontcolor="#BCE6CF", tooltip="say \"id\"\n---"];
       "Species" [label=<<u>Species</u>>, shape=box, style="rounded,filled", fillcolor="#242832", color="#9DA0A4", fontcolor="#C9CFD9", tooltip="say \"id\"\n---"];
       "Session" [label=<<u>Session</u>>, shape=ellipse, fillcolor="#0F2433", color="#33B8E8", fontcolor="#BEE7F9", tooltip="say \"id\"\n---"];
-      "Session_Trial" [label=<<u>Session.Trial</u>>, shape=box, height=0.3, fontsize=10, fillcolor="#1E232C", color="#8F959D", fontcolor="#C8CED8", tooltip="say \"id\"\n---"];
+      "Session_Trial" [label=<<u>Trial</u>>, shape=box, height=0.3, fontsize=10, fillcolor="#1E232C", color="#8F959D", fontcolor="#C8CED8", tooltip="say \"id\"\n---"];
       "Stats" [label="Stats", shape=ellipse, fillcolor="#331B12", color="#FF7A47", fontcolor="#FFC7AE", tooltip="say \"id\"\n---"];
       "Subject" -> "Session" [arrowhead=none, style=solid, penwidth=0.75, color="#C9CFD9C0"];
       "Subject" -> "Session" [arrowhead=none, style=dashed, penwidth=0.75, color="#C77D3AC0", tooltip="witness ← subject_id"];
@@ -240,12 +240,12 @@ fn svg_escapes_text_and_follows_the_theme() {
     };
     let one = graph().show([&table("lab.subject")]).unwrap();
     assert_snapshot!(one.to_svg(&style), @r##"
-    <svg xmlns="http://www.w3.org/2000/svg" width="82" height="54" viewBox="0 0 82 54" role="img" font-family="system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif" font-size="13">
+    <svg xmlns="http://www.w3.org/2000/svg" class="lode-diagram" width="82" height="54" viewBox="0 0 82 54" role="img" font-family="system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif" font-size="13">
     <title>Pipeline</title>
     <style>@media (prefers-color-scheme: dark) {
-    .paper { fill: #161A21 } .line { stroke: #C9CFD9; stroke-opacity: 0.75 }
-    .line.renamed { stroke: #C77D3A }
-    .manual rect { fill: #16281F; stroke: #6BBF94 } .manual text { fill: #BCE6CF }
+    .lode-diagram .paper { fill: #161A21 } .lode-diagram .line { stroke: #C9CFD9; stroke-opacity: 0.75 }
+    .lode-diagram .line.renamed { stroke: #C77D3A }
+    .lode-diagram .manual rect { fill: #16281F; stroke: #6BBF94 } .lode-diagram .manual text { fill: #BCE6CF }
     }</style>
     <rect class="paper" width="100%" height="100%" fill="none"/>
     <g class="manual"><title>a� &lt; b</title>
@@ -269,7 +269,90 @@ fn svg_escapes_text_and_follows_the_theme() {
 }
 
 #[test]
+fn a_click_leads_to_the_definition_below_the_picture() {
+    let style = Style {
+        tooltip: Some(&|_| Some("id : <blob@> # a & b\n".into())),
+        ..Style::default()
+    };
+    let shown = graph()
+        .show([&table("lab.subject"), &table("ana.__fit")])
+        .unwrap();
+    let html = shown
+        .union(&graph().show_schema("ana").collapse())
+        .unwrap()
+        .to_html(&style, "x\"");
+    assert!(html.contains("<a href=\"#x&quot;0\"><g class=\"manual\">"));
+    let below: Vec<&str> = html
+        .lines()
+        .filter(|l| l.starts_with("<details>"))
+        .collect();
+    assert_snapshot!(below.join("\n"), @r#"
+    <details><summary>lab.subject</summary><pre id="x&quot;0">id : &lt;blob@&gt; # a &amp; b</pre></details>
+    <details><summary>ana.__fit</summary><pre id="x&quot;1">id : &lt;blob@&gt; # a &amp; b</pre></details>
+    "#);
+    assert_eq!(
+        html.matches("<a href").count(),
+        2,
+        "a folded schema has no definition: {html}"
+    );
+}
+
+#[test]
+fn pixels_have_paper_boxes_and_letters() {
+    let one = graph().show([&table("lab.subject")]).unwrap();
+    let draw = |theme, name: &str| {
+        let style = Style {
+            theme,
+            name: Some(&|_| Some(name.to_owned())),
+            ..Style::default()
+        };
+        one.to_pixels(&style).unwrap()
+    };
+    let at = |image: &Array3<u8>, y: usize, x: usize| [0, 1, 2, 3].map(|c| image[[y, x, c]]);
+    let light = draw(Theme::Light, "Subject");
+    let (height, _, _) = light.dim();
+    assert_eq!(at(&light, 0, 0), [255; 4]);
+    assert_eq!(at(&light, height / 2, 32), [0xE8, 0xF0, 0xE9, 255]);
+    assert_eq!(draw(Theme::Auto, "Subject"), light);
+    let dark = draw(Theme::Dark, "Subject");
+    assert_eq!(at(&dark, 0, 0), [0x16, 0x1A, 0x21, 255]);
+    // Letters are drawn on a machine without fonts too: nothing is read but the font within.
+    let ink = |image: &Array3<u8>| {
+        image
+            .rows()
+            .into_iter()
+            .filter(|pixel| pixel.to_vec() == [0x28, 0x51, 0x3A, 255])
+            .count()
+    };
+    let (letters, blank) = (ink(&light), ink(&draw(Theme::Light, "       ")));
+    assert!(letters > blank + 100, "{letters} of {blank}");
+
+    let png = one.to_png(&Style::default()).unwrap();
+    assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
+    let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize;
+    assert_eq!(
+        (size(16), size(20)),
+        (164, 108),
+        "twice the size of the SVG"
+    );
+}
+
+#[test]
+fn a_bundle_with_a_table_keeps_the_look_of_its_first_key() {
+    let folded = graph().show_schema("lab").collapse();
+    let text = folded
+        .union(&graph().show([&table("lab.subject")]).unwrap())
+        .unwrap()
+        .to_mermaid(&Style::default());
+    assert!(
+        text.ends_with("    Subject --> lab\n    linkStyle 0 stroke:#171C39,stroke-width:1px"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_empty_diagram_can_be_drawn() {
+    assert!(graph().to_png(&Style::default()).is_ok());
     for text in [
         graph().to_svg(&Style::default()),
         graph().to_dot(&Style::default()),
@@ -299,6 +382,7 @@ fn pictures() {
         ..Style::default()
     };
     std::fs::write(dir.join("all.svg"), all.to_svg(&style)).unwrap();
+    std::fs::write(dir.join("all.png"), all.to_png(&style).unwrap()).unwrap();
     std::fs::write(
         dir.join("lab.svg"),
         graph().show_schema("lab").to_svg(&style),
@@ -310,7 +394,18 @@ fn pictures() {
         ..Style::default()
     };
     std::fs::write(dir.join("dark.svg"), all.to_svg(&style)).unwrap();
+    std::fs::write(dir.join("dark.png"), all.to_png(&style).unwrap()).unwrap();
     std::fs::write(dir.join("fold.svg"), all.clone().collapse().to_svg(&style)).unwrap();
+    std::fs::write(
+        dir.join("fold.png"),
+        all.clone().collapse().to_png(&style).unwrap(),
+    )
+    .unwrap();
+    std::fs::write(
+        dir.join("big.png"),
+        big().to_png(&Style::default()).unwrap(),
+    )
+    .unwrap();
     std::fs::write(
         dir.join("big.svg"),
         big().to_svg(&Style {

@@ -45,7 +45,7 @@ pub(super) fn mermaid(drawing: &Drawing, style: &Style<'_>) -> String {
                 node(&master.id, &master.label, master.class)
             ));
             for part in drawing.parts(i) {
-                let label = part.label.rsplit('.').next().unwrap_or(&part.label);
+                let label = short_label(part);
                 lines.push(format!("            {}", node(&part.id, label, part.class)));
             }
             lines.push("        end".to_owned());
@@ -99,6 +99,14 @@ fn node(id: &str, label: &str, class: Class) -> String {
         Class::Collapsed => ("[[", "]]"),
     };
     format!("{id}{open}{label}{close}:::{}", class.name())
+}
+
+/// A part bears its own name alone where its master is shown.
+fn short_label(bubble: &Bubble) -> &str {
+    match bubble.master {
+        Some(_) => bubble.label.rsplit('.').next().unwrap_or(&bubble.label),
+        None => &bubble.label,
+    }
 }
 
 fn sanitised(text: &str) -> String {
@@ -188,8 +196,8 @@ fn dot_node(bubble: &Bubble, dark: bool) -> String {
     };
     let label = match bubble.class {
         Class::Collapsed => dot_text(&format!("{}\n{}", bubble.schema, bubble.label)),
-        _ if bubble.underlined => format!("<<u>{}</u>>", super::svg::escape(&bubble.label)),
-        _ => dot_text(&bubble.label),
+        _ if bubble.underlined => format!("<<u>{}</u>>", super::svg::escape(short_label(bubble))),
+        _ => dot_text(short_label(bubble)),
     };
     format!(
         "{} [label={label}, {shape}, fillcolor=\"{}\", color=\"{}\", fontcolor=\"{}\", tooltip={}];",

@@ -332,7 +332,7 @@ fn pixels_have_paper_boxes_and_letters() {
     let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize;
     assert_eq!(
         (size(16), size(20)),
-        (164, 108),
+        (192, 108),
         "twice the size of the SVG"
     );
 }

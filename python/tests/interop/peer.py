@@ -7,7 +7,6 @@ with its length in front; the code that is sent runs in one namespace, in which 
 import os
 import pickle
 import struct
-import sys
 import warnings
 
 

@@ -125,7 +125,10 @@ def test_the_reference_declares_lodestore_computes(peer):
     assert peer.run("result = [int(n) for n in Count.to_arrays('n')]") == [3, 3]
     assert peer.run("result = Count.progress(display=False)") == (0, 2)
     assert peer.run("result = Subject.fetch1('trace').tolist()") == [0, 1, 2, 3, 4]
-    assert names["Subject"].describe().split() == peer.run("result = Subject.describe()").split() or BACKEND == "postgresql"
+    assert (
+        names["Subject"].describe().split() == peer.run("result = Subject.describe()").split()
+        or BACKEND == "postgresql"
+    )
 
 
 def test_lodestore_declares_the_reference_computes(peer):
@@ -173,7 +176,10 @@ def test_both_write_at_once(peer, fresh):
     peer.run("thread.join()")
     assert len(subject()) == 201
     assert all(row["trace"] == [row["subject_id"]] for row in (subject & "subject_id >= 100").to_dicts())
-    assert peer.run("result = sum(r['trace'] == [r['subject_id']] for r in (Subject & 'subject_id>=100').to_dicts())") == 200
+    assert (
+        peer.run("result = sum(r['trace'] == [r['subject_id']] for r in (Subject & 'subject_id>=100').to_dicts())")
+        == 200
+    )
 
 
 def test_what_one_alters_the_other_sees(peer):

@@ -117,11 +117,13 @@ def expected(type_, text):
 
 def seen(value):
     """An attachment is a path where it was written to; its name is what counts."""
-    return value if not isinstance(value, str) or "one.txt" not in value and "two.txt" not in value else Path(value).name
+    return (
+        value if not isinstance(value, str) or "one.txt" not in value and "two.txt" not in value else Path(value).name
+    )
 
 
 def declare(type_, key=False):
-    return f"k : {type_}" if key else f"k : int32\n---\nv=null : {type_}  # it's 100% \"so\""
+    return f"k : {type_}" if key else f'k : int32\n---\nv=null : {type_}  # it\'s 100% "so"'
 
 
 @pytest.mark.parametrize("type_", [*PLAIN, *CODECS])

@@ -2,15 +2,15 @@
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::reading::{column_kind, resolve, type_of};
+use super::reading::{column_kind, resolve, type_of, without_numbering};
 use super::{Lode, lineage};
 use crate::config::Config;
 use crate::definition::{
-    AttributeLine, CoreType, Default, ForeignKeyLine, Item, ItemKind, Marker, NativeKind,
-    NativeType, Section, StorageType, TableName, Tier, Type, parse,
+    AttributeLine, CoreType, Default, ForeignKeyLine, Item, ItemKind, Marker, Section, StorageType,
+    TableName, Tier, Type, parse,
 };
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
-use crate::sql::{CatalogTable, ColumnSpec, ForeignKeySpec, IndexSpec, TableSpec};
+use crate::sql::{ColumnSpec, ForeignKeySpec, IndexSpec, TableSpec};
 
 /// What to declare.
 pub struct Declare<'a> {
@@ -111,17 +111,7 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     }
 }
 
-/// How a declared table differs from a definition.
-pub(super) fn differences(lode: &Lode, declare: Declare<'_>) -> Result<Vec<String>> {
-    let table = table_name(lode, &declare)?;
-    let snapshot = lode.snapshot(&table.schema)?;
-    let found = snapshot.require(&table.name)?;
-    let compiled =
-        compile(lode, &table, declare).map_err(|e| e.table(&table.schema, &table.name))?;
-    Ok(compare(&compiled.spec, found))
-}
-
-fn table_name(lode: &Lode, declare: &Declare<'_>) -> Result<TableName> {
+pub(super) fn table_name(lode: &Lode, declare: &Declare<'_>) -> Result<TableName> {
     let table = match (declare.tier, declare.master) {
         (Tier::Part, Some(master)) => TableName::part_of(master, declare.class_name)?,
         (Tier::Part, None) => {
@@ -151,8 +141,10 @@ fn table_name(lode: &Lode, declare: &Declare<'_>) -> Result<TableName> {
     Ok(table)
 }
 
-struct Compiled {
-    spec: TableSpec,
+pub(super) struct Compiled {
+    pub(super) spec: TableSpec,
+    /// New name → old name, as `{old}` at the head of a comment says.
+    pub(super) renames: IndexMap<String, String>,
     index_lines: Vec<Item>,
     /// (attribute, origin).
     lineage: Vec<(String, String)>,
@@ -167,10 +159,11 @@ struct Compiler<'a> {
     foreign_keys: Vec<ForeignKeySpec>,
     indexes: Vec<IndexSpec>,
     lineage: IndexMap<String, String>,
+    renames: IndexMap<String, String>,
     warnings: Vec<String>,
 }
 
-fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compiled> {
+pub(super) fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compiled> {
     let definition = parse(declare.definition)?;
     let mut compiler = Compiler {
         lode,
@@ -180,6 +173,7 @@ fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compi
         foreign_keys: Vec::new(),
         indexes: Vec::new(),
         lineage: IndexMap::new(),
+        renames: IndexMap::new(),
         warnings: Vec::new(),
     };
     for item in &definition.items {
@@ -215,6 +209,7 @@ fn compile(lode: &Lode, table: &TableName, declare: Declare<'_>) -> Result<Compi
             foreign_keys: compiler.foreign_keys,
             indexes: compiler.indexes,
         },
+        renames: compiler.renames,
         index_lines: definition
             .items
             .into_iter()
@@ -275,7 +270,12 @@ impl Compiler<'_> {
                 line.name, native.text
             ));
         }
-        let comment = self.marked(&line.type_, &line.comment);
+        // What a column was called before is a note for `alter`, not part of what is stored.
+        let (old, comment) = former_name(&line.comment);
+        if let Some(old) = old {
+            self.renames.insert(line.name.clone(), old.to_owned());
+        }
+        let comment = self.marked(&line.type_, comment);
         self.columns.insert(
             line.name.clone(),
             ColumnSpec {
@@ -324,7 +324,7 @@ impl Compiler<'_> {
         if primary && line.nullable {
             return wrong("a foreign key of the primary key cannot be nullable".to_owned());
         }
-        let snapshot = self.lode.snapshot(&target.table.schema)?;
+        let snapshot = self.lode.snapshot_with(&target.table)?;
         let parent = snapshot.require(&target.table.name)?;
         if parent.primary_key.iter().any(|k| k.starts_with('_')) {
             return wrong(format!(
@@ -372,7 +372,7 @@ impl Compiler<'_> {
                     target.table
                 ));
             }
-            let type_ = match type_of(column) {
+            let type_ = match type_of(self.lode, &snapshot, parent, column) {
                 Some(type_) => without_numbering(type_),
                 None => {
                     return wrong(format!(
@@ -433,60 +433,22 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// Columns of the engine's own (spec: definition §6). The comments are part of the on-disk form.
+    /// Columns of the engine's own.
     fn hidden_columns(&mut self, tier: Tier, hidden: HiddenColumns) {
-        let mut add = |name: &str, type_: CoreType, default: Default, comment: &str| {
-            let type_ = Type::Core(type_);
-            self.columns.insert(
-                name.to_owned(),
-                ColumnSpec {
-                    name: name.to_owned(),
-                    comment: Marker::compose(&type_, comment),
-                    storage: type_.storage().unwrap_or(StorageType::Core(CoreType::Bool)),
-                    default,
-                    nullable: false,
-                    inherited: false,
-                    known_type: None,
-                },
-            );
-        };
-        let singleton = self.primary_key.is_empty();
-        if singleton {
-            add(
+        if self.primary_key.is_empty() {
+            let column = hidden_column(
                 "_singleton",
                 CoreType::Bool,
                 Default::Literal("1".into()),
                 "singleton primary key",
             );
-        }
-        if hidden.job_metadata && matches!(tier, Tier::Imported | Tier::Computed) {
-            add(
-                "_job_start_time",
-                CoreType::DateTime(Some(3)),
-                Default::Null,
-                "when computation began",
-            );
-            add(
-                "_job_duration",
-                CoreType::Float32,
-                Default::Null,
-                "computation duration in seconds",
-            );
-            add(
-                "_job_version",
-                CoreType::Varchar(64),
-                Default::Literal(String::new()),
-                "code version",
-            );
-        }
-        if hidden.provenance && tier == Tier::Manual {
-            let comment = "extrinsic provenance for a row that entered from outside";
-            add("_prov", CoreType::Json, Default::Null, comment);
-        }
-        if singleton {
-            self.primary_key.insert("_singleton".to_owned());
+            self.primary_key.insert(column.name.clone());
             self.lineage
-                .insert("_singleton".to_owned(), self.own_origin("_singleton"));
+                .insert(column.name.clone(), self.own_origin(&column.name));
+            self.columns.insert(column.name.clone(), column);
+        }
+        for column in tier_columns(tier, hidden) {
+            self.columns.insert(column.name.clone(), column);
         }
     }
 
@@ -508,147 +470,62 @@ impl Compiler<'_> {
     }
 }
 
-/// The type of a column that references a self-numbering one: the same integers, but given.
-fn without_numbering(type_: Type) -> Type {
-    match type_ {
-        Type::Native(NativeType {
-            text,
-            kind:
-                NativeKind::Int {
-                    min,
-                    max,
-                    auto_increment: true,
-                },
-        }) => {
-            let text = match text.as_str() {
-                "serial" => "bigint".to_owned(),
-                text => text.replace("auto_increment", "").trim().to_owned(),
-            };
-            Type::Native(NativeType {
-                text,
-                kind: NativeKind::Int {
-                    min,
-                    max,
-                    auto_increment: false,
-                },
-            })
-        }
-        other => other,
+/// The hidden columns of a tier (spec: definition §6). The comments are part of the on-disk form.
+pub(super) fn tier_columns(tier: Tier, hidden: HiddenColumns) -> Vec<ColumnSpec> {
+    let mut columns = Vec::new();
+    if hidden.job_metadata && matches!(tier, Tier::Imported | Tier::Computed) {
+        columns.push(hidden_column(
+            "_job_start_time",
+            CoreType::DateTime(Some(3)),
+            Default::Null,
+            "when computation began",
+        ));
+        columns.push(hidden_column(
+            "_job_duration",
+            CoreType::Float32,
+            Default::Null,
+            "computation duration in seconds",
+        ));
+        columns.push(hidden_column(
+            "_job_version",
+            CoreType::Varchar(64),
+            Default::Literal(String::new()),
+            "code version",
+        ));
+    }
+    if hidden.provenance && tier == Tier::Manual {
+        columns.push(hidden_column(
+            "_prov",
+            CoreType::Json,
+            Default::Null,
+            "extrinsic provenance for a row that entered from outside",
+        ));
+    }
+    columns
+}
+
+fn hidden_column(name: &str, type_: CoreType, default: Default, comment: &str) -> ColumnSpec {
+    ColumnSpec {
+        name: name.to_owned(),
+        comment: Marker::compose(&Type::Core(type_.clone()), comment),
+        storage: StorageType::Core(type_),
+        default,
+        nullable: false,
+        inherited: false,
+        known_type: None,
     }
 }
 
-fn compare(wanted: &TableSpec, found: &CatalogTable) -> Vec<String> {
-    let mut out = Vec::new();
-    if wanted.comment != found.comment {
-        out.push(format!(
-            "the table comment is \"{}\" in the database and \"{}\" in the definition",
-            found.comment, wanted.comment
-        ));
-    }
-    for column in &wanted.columns {
-        let Some(present) = found.columns.iter().find(|c| c.name == column.name) else {
-            // The engine's own columns depend on settings at the time of declaration.
-            if !column.name.starts_with('_') {
-                out.push(format!(
-                    "attribute `{}` of the definition is not in the database",
-                    column.name
-                ));
-            }
-            continue;
-        };
-        let (here, there) = (
-            Marker::parse(&column.comment),
-            Marker::parse(&present.comment),
-        );
-        if there.type_text.is_none() && here.type_text.is_some() {
-            out.push(format!(
-                "attribute `{}` has lost the record of its type in the database",
-                column.name
-            ));
-        } else if here.type_() != there.type_() {
-            out.push(format!(
-                "attribute `{}` is `{}` in the database and `{}` in the definition",
-                column.name,
-                there.type_text.as_deref().unwrap_or(&present.database_type),
-                here.type_text.as_deref().unwrap_or("a native type"),
-            ));
-        }
-        let nullable = column.nullable || column.default == Default::Null;
-        if nullable != present.nullable {
-            let state = |nullable| if nullable { "nullable" } else { "required" };
-            out.push(format!(
-                "attribute `{}` is {} in the database and {} in the definition",
-                column.name,
-                state(present.nullable),
-                state(nullable)
-            ));
-        }
-        if here.comment != there.comment && !column.inherited {
-            out.push(format!(
-                "the comment of attribute `{}` differs",
-                column.name
-            ));
-        }
-    }
-    for column in found.columns.iter().filter(|c| !c.name.starts_with('_')) {
-        if !wanted.columns.iter().any(|c| c.name == column.name) {
-            out.push(format!(
-                "attribute `{}` of the database is not in the definition",
-                column.name
-            ));
-        }
-    }
-    let sorted = |names: &[String]| {
-        names
-            .iter()
-            .cloned()
-            .collect::<std::collections::BTreeSet<_>>()
+/// `{old} comment` taken apart.
+pub(super) fn former_name(comment: &str) -> (Option<&str>, &str) {
+    let is_name = |name: &&str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };
-    if sorted(&wanted.primary_key) != sorted(&found.primary_key) {
-        out.push(format!(
-            "the primary key is ({}) in the database and ({}) in the definition",
-            found.primary_key.join(", "),
-            wanted.primary_key.join(", ")
-        ));
+    match comment.strip_prefix('{').and_then(|c| c.split_once('}')) {
+        Some((name, rest)) if is_name(&name) => (Some(name), rest.trim_start()),
+        _ => (None, comment),
     }
-    let wanted_keys = wanted
-        .foreign_keys
-        .iter()
-        .map(|k| (&k.columns, &k.parent_schema, &k.parent_table));
-    let wanted_keys: IndexSet<_> = wanted_keys.collect();
-    let found_keys: IndexSet<_> = found
-        .foreign_keys
-        .iter()
-        .map(|k| (&k.columns, &k.parent_schema, &k.parent_table))
-        .collect();
-    for (columns, schema, table) in wanted_keys.difference(&found_keys) {
-        out.push(format!(
-            "the foreign key ({}) to `{schema}.{table}` is not in the database",
-            columns.join(", ")
-        ));
-    }
-    for (columns, schema, table) in found_keys.difference(&wanted_keys) {
-        out.push(format!(
-            "the foreign key ({}) to `{schema}.{table}` is not in the definition",
-            columns.join(", ")
-        ));
-    }
-    for index in &wanted.indexes {
-        if !found
-            .indexes
-            .iter()
-            .any(|i| i.unique == index.unique && i.terms == index.terms)
-            && index
-                .terms
-                .iter()
-                .all(|t| found.columns.iter().any(|c| c.name == *t))
-        {
-            let unique = if index.unique { "unique " } else { "" };
-            out.push(format!(
-                "the {unique}index ({}) is not in the database",
-                index.terms.join(", ")
-            ));
-        }
-    }
-    out
 }

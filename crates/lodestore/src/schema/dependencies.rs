@@ -192,24 +192,26 @@ impl Dependencies {
 
 /// Reads the graph of all tables that are connected with these schemas.
 pub(super) fn load(lode: &Lode, schemas: &[&str]) -> Result<Dependencies> {
-    let mut pending: Vec<String> = schemas.iter().map(|s| (*s).to_owned()).collect();
+    let mut pending: BTreeSet<String> = schemas.iter().map(|s| (*s).to_owned()).collect();
     let mut tables: BTreeMap<TableName, CatalogTable> = BTreeMap::new();
     let mut loaded = BTreeSet::new();
-    while let Some(schema) = pending.pop() {
-        if schema.is_empty() || !loaded.insert(schema.clone()) {
-            continue;
+    // Level by level, so that what is read is read together.
+    while !pending.is_empty() {
+        let names: Vec<&str> = pending.iter().map(String::as_str).collect();
+        let mut next = BTreeSet::new();
+        for snapshot in lode.snapshots(&names)? {
+            for table in snapshot.tables.iter().filter(|t| !t.name.starts_with('~')) {
+                next.extend(table.foreign_keys.iter().map(|k| k.parent_schema.clone()));
+                tables.insert(snapshot.table_name(table), table.clone());
+            }
         }
-        let snapshot = lode.snapshot(&schema)?;
-        for table in snapshot.tables.iter().filter(|t| !t.name.starts_with('~')) {
-            pending.extend(table.foreign_keys.iter().map(|k| k.parent_schema.clone()));
-            tables.insert(snapshot.table_name(table), table.clone());
+        for schema in names {
+            let children = lode.backend().referencing(schema)?;
+            next.extend(children.into_iter().map(|(child, _)| child));
         }
-        pending.extend(
-            lode.backend()
-                .referencing(&schema)?
-                .into_iter()
-                .map(|(child, _)| child),
-        );
+        loaded.append(&mut pending);
+        pending = next;
+        pending.retain(|schema| !schema.is_empty() && !loaded.contains(schema));
     }
     let mut graph = Dependencies::default();
     for name in tables.keys() {

@@ -11,7 +11,7 @@ pub(super) fn describe(
     table: &TableName,
     name: &dyn Fn(&TableName) -> Option<String>,
 ) -> Result<String> {
-    let snapshot = lode.snapshot(&table.schema)?;
+    let snapshot = lode.snapshot_with(table)?;
     let found = snapshot.require(&table.name)?;
     let heading = lode.heading(table)?;
     let mut lines = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn describe(
         }
         let marker = Marker::parse(&column.comment);
         let attribute = heading.get(&column.name);
-        let mut type_ = match (&marker.type_text, type_of(column)) {
+        let mut type_ = match (&marker.type_text, type_of(lode, &snapshot, found, column)) {
             (Some(_), Some(type_)) => type_.to_string(),
             (Some(text), None) => text.clone(),
             (None, _) => column.database_type.clone(),

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Drops a table with its lineage rows. Referenced: an error. Not declared: nothing happens.
 pub(super) fn table(lode: &Lode, table: &TableName) -> Result<()> {
-    let snapshot = lode.snapshot(&table.schema)?;
+    let snapshot = lode.snapshot_with(table)?;
     if snapshot.table(&table.name).is_none() {
         return Ok(());
     }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::snapshot::{LINEAGE, Snapshot};
 use super::{
-    Declare, Declared, Dependencies, Heading, declare, dependencies, describe, drop, lineage,
+    Alteration, Declare, Declared, Dependencies, Heading, HiddenColumns, alter, declare,
+    dependencies, describe, drop, lineage,
 };
 use crate::codec::Registry;
 use crate::config::Config;
@@ -156,16 +157,16 @@ impl Lode {
 
     /// True if the table is there.
     pub fn is_declared(&self, table: &TableName) -> Result<bool> {
-        Ok(self.snapshot(&table.schema)?.table(&table.name).is_some())
+        Ok(self.snapshot_with(table)?.table(&table.name).is_some())
     }
 
     /// The heading of a table, cached. An undeclared table is an error of kind [`crate::ErrorKind::MissingTable`].
     pub fn heading(&self, table: &TableName) -> Result<Arc<Heading>> {
-        let snapshot = self.snapshot(&table.schema)?;
+        let snapshot = self.snapshot_with(table)?;
         if snapshot.tables.is_empty() {
             self.require_schema(&table.schema)?;
         }
-        snapshot.heading(&table.name, self.codecs())
+        snapshot.heading(self, &table.name)
     }
 
     /// Declares a table (spec: definition §10), unless it is declared already; then nothing happens. Everything is
@@ -177,7 +178,37 @@ impl Lode {
 
     /// The differences between a definition and the declared table, as sentences; empty if there are none.
     pub fn check_definition(&self, declare: Declare<'_>) -> Result<Vec<String>> {
-        declare::differences(self, declare)
+        alter::differences(self, declare)
+    }
+
+    /// What it takes to change a declared table to a changed definition (spec: definition §11): a plan to look at and
+    /// to execute. Refused ([`crate::ErrorKind::Unsupported`]): changes of the primary key, of foreign keys, of indexes,
+    /// and of types that the values cannot follow. An error inside a transaction.
+    pub fn alter(&self, declare: Declare<'_>) -> Result<Alteration> {
+        alter::plan(self, declare)
+    }
+
+    /// What it takes to add the hidden columns that a table of its tier has by these settings and that are not there
+    /// (spec: definition §6).
+    pub fn add_hidden_columns(
+        &self,
+        table: &TableName,
+        hidden: HiddenColumns,
+    ) -> Result<Alteration> {
+        alter::add_hidden(self, table, hidden)
+    }
+
+    /// What it takes to write the markers that are missing from the comments of a table's columns: without its marker
+    /// a codec attribute is raw data (spec: definition §5, §14).
+    pub fn restore_markers(&self, declare: Declare<'_>) -> Result<Alteration> {
+        alter::restore_markers(self, declare)
+    }
+
+    /// The statement that sets a table's replica identity to full, or to its default; an error except on PostgreSQL.
+    pub fn replica_identity(&self, table: &TableName, full: bool) -> Result<sql::Statement> {
+        self.snapshot_with(table)?.require(&table.name)?;
+        self.dialect()
+            .replica_identity(&table.schema, &table.name, full)
     }
 
     /// The definition that would declare the table as it is (spec: definition §7.3). `name` gives the class name of a
@@ -193,7 +224,7 @@ impl Lode {
     /// Indexes other than the primary key, support indexes included.
     pub fn indexes(&self, table: &TableName) -> Result<Vec<CatalogIndex>> {
         Ok(self
-            .snapshot(&table.schema)?
+            .snapshot_with(table)?
             .require(&table.name)?
             .indexes
             .clone())
@@ -249,8 +280,7 @@ impl Lode {
     /// Rolls back; harmless without a transaction.
     pub fn rollback(&self) -> Result<()> {
         let result = self.inner.backend.rollback();
-        // The catalogue may have changed back to a version whose number it had before, with other content.
-        self.refresh_all();
+        self.rolled_back();
         result
     }
 
@@ -320,44 +350,86 @@ impl Lode {
 
     /// Forgets what is cached about a schema (someone else may have changed it).
     pub fn refresh(&self, schema: &str) {
-        self.inner
-            .schemas
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(schema);
+        self.known().remove(schema);
     }
 
     /// Forgets what is cached about all schemas.
     pub fn refresh_all(&self) {
-        self.inner
-            .schemas
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.known().clear();
+    }
+
+    /// The catalogue may be at a version whose number it had before, with other content.
+    fn rolled_back(&self) {
+        // Where the catalogue has no version, who changes it forgets what is cached, also on failure.
+        if !matches!(self.inner.backend.catalog_version(), Ok(None)) {
+            self.refresh_all();
+        }
     }
 
     /// The schema's catalogue, from the cache if nothing has changed since.
     pub(super) fn snapshot(&self, schema: &str) -> Result<Arc<Snapshot>> {
-        let cached = self
-            .inner
+        let mut found = self.snapshots(&[schema])?;
+        found
+            .pop()
+            .ok_or_else(|| Error::invalid(format!("there is no schema `{schema}`")))
+    }
+
+    /// The catalogues of several schemas, in the same order; those that are not cached are read together.
+    pub(super) fn snapshots(&self, schemas: &[&str]) -> Result<Vec<Arc<Snapshot>>> {
+        let cached: Vec<Option<Arc<Snapshot>>> = {
+            let known = self.known();
+            schemas.iter().map(|s| known.get(*s).cloned()).collect()
+        };
+        let now = match cached.iter().any(Option::is_some) {
+            true => self.inner.backend.catalog_version()?,
+            false => None,
+        };
+        let valid = |s: &Option<Arc<Snapshot>>| s.as_ref().is_some_and(|s| s.version == now);
+        let missing: Vec<&str> = schemas
+            .iter()
+            .zip(&cached)
+            .filter(|(_, cached)| !valid(cached))
+            .map(|(schema, _)| *schema)
+            .collect();
+        let mut fresh = match missing.is_empty() {
+            true => Vec::new(),
+            false => Snapshot::read(&*self.inner.backend, &missing)?,
+        }
+        .into_iter()
+        .map(Arc::new);
+        let mut found = Vec::with_capacity(schemas.len());
+        let mut known = self.known();
+        for cached in cached {
+            match cached.filter(|s| s.version == now) {
+                Some(cached) => found.push(cached),
+                None => {
+                    if let Some(read) = fresh.next() {
+                        known.insert(read.schema.clone(), Arc::clone(&read));
+                        found.push(read);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// As [`Lode::snapshot`]; if the table is not in it, what may be old is read once again.
+    pub(super) fn snapshot_with(&self, table: &TableName) -> Result<Arc<Snapshot>> {
+        let before = self.known().get(&table.schema).cloned();
+        let snapshot = self.snapshot(&table.schema)?;
+        let old = before.is_some_and(|b| Arc::ptr_eq(&b, &snapshot));
+        if snapshot.table(&table.name).is_some() || !old || snapshot.version.is_some() {
+            return Ok(snapshot);
+        }
+        self.refresh(&table.schema);
+        self.snapshot(&table.schema)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Snapshot>>> {
+        self.inner
             .schemas
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(schema)
-            .cloned();
-        if let Some(cached) = cached
-            && cached.version == self.inner.backend.catalog_version()?
-        {
-            return Ok(cached);
-        }
-        let fresh = Arc::new(Snapshot::read(&*self.inner.backend, schema)?);
-        let mut schemas = self
-            .inner
-            .schemas
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        schemas.insert(schema.to_owned(), Arc::clone(&fresh));
-        Ok(fresh)
     }
 
     pub(super) fn require_schema(&self, schema: &str) -> Result<()> {
@@ -403,6 +475,6 @@ impl Drop for Undo<'_> {
                     .and_then(|()| backend.release(name))
             }
         };
-        self.lode.refresh_all();
+        self.lode.rolled_back();
     }
 }

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use std::collections::HashSet;
+
 use super::snapshot::Snapshot;
-use super::{Attribute, Heading, Source};
+use super::{Attribute, Heading, Lode, Source};
 use crate::codec::Registry;
-use crate::definition::{CoreType, Default, Marker, NativeKind, StorageType, Type};
+use crate::definition::{CoreType, Default, Marker, NativeKind, NativeType, StorageType, Type};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{CatalogColumn, CatalogTable};
 use crate::value::ColumnKind;
 
 pub(super) fn read_heading(
+    lode: &Lode,
     snapshot: &Snapshot,
     table: &CatalogTable,
-    codecs: &Registry,
 ) -> Result<Heading> {
     let mut heading = Heading {
         comment: table.comment.clone(),
@@ -21,7 +23,7 @@ pub(super) fn read_heading(
         ..Heading::default()
     };
     for column in &table.columns {
-        let attribute = read_attribute(snapshot, table, column, codecs).map_err(|e| {
+        let attribute = read_attribute(lode, snapshot, table, column).map_err(|e| {
             e.table(&snapshot.schema, &table.name)
                 .attribute(&column.name)
         })?;
@@ -35,10 +37,10 @@ pub(super) fn read_heading(
 }
 
 fn read_attribute(
+    lode: &Lode,
     snapshot: &Snapshot,
     table: &CatalogTable,
     column: &CatalogColumn,
-    codecs: &Registry,
 ) -> Result<Attribute> {
     let marker = Marker::parse(&column.comment);
     if marker
@@ -51,8 +53,8 @@ fn read_attribute(
                 .hint("Migrate the schema with the reference's tools first."),
         );
     }
-    let type_ = type_of(column);
-    let (storage, chain) = resolve(type_.as_ref(), codecs);
+    let type_ = type_of(lode, snapshot, table, column);
+    let (storage, chain) = resolve(type_.as_ref(), lode.codecs());
     let kind = storage.as_ref().map_or(ColumnKind::Any, column_kind);
     Ok(Attribute {
         name: column.name.as_str().into(),
@@ -74,12 +76,101 @@ fn read_attribute(
     })
 }
 
-/// The type that the marker tells, else what the database calls it; none if neither can be read.
-pub(super) fn type_of(column: &CatalogColumn) -> Option<Type> {
-    Marker::parse(&column.comment).type_().or_else(|| {
-        let text = column.type_text.as_ref().unwrap_or(&column.database_type);
-        StorageType::parse(text).ok().map(Type::from)
-    })
+/// The type that the marker tells; for a column without one that came through a foreign key that of the parent's
+/// column (the reference writes no markers there); else what the database calls it. None if nothing can be read.
+pub(super) fn type_of(
+    lode: &Lode,
+    snapshot: &Snapshot,
+    table: &CatalogTable,
+    column: &CatalogColumn,
+) -> Option<Type> {
+    let marked = Marker::parse(&column.comment);
+    if marked.type_text.is_some() {
+        return marked.type_().or_else(|| database_type(column));
+    }
+    inherited_type(lode, snapshot, table, &column.name, &mut HashSet::new())
+        .or_else(|| database_type(column))
+}
+
+fn database_type(column: &CatalogColumn) -> Option<Type> {
+    let text = column.type_text.as_ref().unwrap_or(&column.database_type);
+    StorageType::parse(text).ok().map(Type::from)
+}
+
+/// The type by the marker of the nearest ancestor that has one.
+fn inherited_type(
+    lode: &Lode,
+    snapshot: &Snapshot,
+    table: &CatalogTable,
+    column: &str,
+    seen: &mut HashSet<(String, String, String)>,
+) -> Option<Type> {
+    for key in &table.foreign_keys {
+        let Some(at) = key.columns.iter().position(|c| c == column) else {
+            continue;
+        };
+        let name = &key.parent_columns[at];
+        // Other tools can have made a cycle.
+        if !seen.insert((
+            key.parent_schema.clone(),
+            key.parent_table.clone(),
+            name.clone(),
+        )) {
+            continue;
+        }
+        // A schema that cannot be read tells nothing.
+        let other;
+        let parents = if key.parent_schema == snapshot.schema {
+            snapshot
+        } else if let Ok(found) = lode.snapshot(&key.parent_schema) {
+            other = found;
+            &*other
+        } else {
+            continue;
+        };
+        let Some(parent) = parents.table(&key.parent_table) else {
+            continue;
+        };
+        let Some(origin) = parent.columns.iter().find(|c| c.name == *name) else {
+            continue;
+        };
+        let found = Marker::parse(&origin.comment)
+            .type_()
+            .or_else(|| inherited_type(lode, parents, parent, name, seen));
+        if let Some(type_) = found {
+            return Some(without_numbering(type_));
+        }
+    }
+    None
+}
+
+/// The type of a column that references a self-numbering one: the same integers, but given.
+pub(super) fn without_numbering(type_: Type) -> Type {
+    match type_ {
+        Type::Native(NativeType {
+            text,
+            kind:
+                NativeKind::Int {
+                    min,
+                    max,
+                    auto_increment: true,
+                },
+        }) => {
+            let text = match text.as_str() {
+                "serial" => "bigint".to_owned(),
+                text => text.replace("auto_increment", "").trim().to_owned(),
+            };
+            Type::Native(NativeType {
+                text,
+                kind: NativeKind::Int {
+                    min,
+                    max,
+                    auto_increment: false,
+                },
+            })
+        }
+        other => other,
+    }
 }
 
 type Resolved = (Option<StorageType>, Option<Result<crate::codec::Chain>>);

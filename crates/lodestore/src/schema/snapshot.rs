@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Heading;
 use super::reading::read_heading;
-use crate::codec::Registry;
+use super::{Heading, Lode};
 use crate::definition::TableName;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sql::{Backend, CatalogTable, OutputColumn, Statement};
@@ -13,6 +12,8 @@ use crate::value::{ColumnKind, Value};
 
 /// Name of the table that records lineage.
 pub(super) const LINEAGE: &str = "~lineage";
+
+type Headings = HashMap<String, Arc<Heading>>;
 
 /// One schema's tables and lineage.
 pub(super) struct Snapshot {
@@ -24,27 +25,31 @@ pub(super) struct Snapshot {
     /// (table, attribute) → origin.
     pub(super) lineage: HashMap<(String, String), Arc<str>>,
     pub(super) lineage_available: bool,
-    headings: Mutex<HashMap<String, Arc<Heading>>>,
+    headings: Mutex<Headings>,
 }
 
 impl Snapshot {
-    pub(super) fn read(backend: &dyn Backend, schema: &str) -> Result<Snapshot> {
+    /// The catalogues of several schemas, in the same order.
+    pub(super) fn read(backend: &dyn Backend, schemas: &[&str]) -> Result<Vec<Snapshot>> {
         // The version first: a change while reading makes the snapshot look old, never new.
         let version = backend.catalog_version()?;
-        let tables = backend.catalog(schema)?;
-        let lineage_available = tables.iter().any(|t| t.name == LINEAGE);
-        let lineage = match lineage_available {
-            true => read_lineage(backend, schema)?,
-            false => HashMap::new(),
+        let catalogs = backend.catalogs(schemas)?;
+        let read = |(schema, tables): (&&str, Vec<CatalogTable>)| {
+            let lineage_available = tables.iter().any(|t| t.name == LINEAGE);
+            let lineage = match lineage_available {
+                true => read_lineage(backend, schema)?,
+                false => HashMap::new(),
+            };
+            Ok(Snapshot {
+                schema: (*schema).to_owned(),
+                version,
+                tables,
+                lineage,
+                lineage_available,
+                headings: Mutex::default(),
+            })
         };
-        Ok(Snapshot {
-            schema: schema.to_owned(),
-            version,
-            tables,
-            lineage,
-            lineage_available,
-            headings: Mutex::default(),
-        })
+        schemas.iter().zip(catalogs).map(read).collect()
     }
 
     pub(super) fn table(&self, name: &str) -> Option<&CatalogTable> {
@@ -86,12 +91,13 @@ impl Snapshot {
         self.lineage.get(&(table.to_owned(), attribute.to_owned()))
     }
 
-    pub(super) fn heading(&self, name: &str, codecs: &Registry) -> Result<Arc<Heading>> {
-        let mut headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(heading) = headings.get(name) {
-            return Ok(heading.clone());
+    pub(super) fn heading(&self, lode: &Lode, name: &str) -> Result<Arc<Heading>> {
+        let cached = |headings: &Headings| headings.get(name).cloned();
+        if let Some(heading) = cached(&self.headings.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            return Ok(heading);
         }
-        let heading = Arc::new(read_heading(self, self.require(name)?, codecs)?);
+        let heading = Arc::new(read_heading(lode, self, self.require(name)?)?);
         let unresolved = |a: &super::Attribute| a.chain.as_ref().is_some_and(|c| c.is_err());
         // A codec that is unknown now may be registered later.
         if !heading
@@ -100,6 +106,7 @@ impl Snapshot {
             .chain(&heading.hidden)
             .any(unresolved)
         {
+            let mut headings = self.headings.lock().unwrap_or_else(PoisonError::into_inner);
             headings.insert(name.to_owned(), heading.clone());
         }
         Ok(heading)

@@ -147,6 +147,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Drops a table and what belongs to it in the catalogue (comments).
     fn drop_table(&self, schema: &str, table: &str) -> Result<()>;
 
+    /// Runs what [`Dialect::alter_table`] gave, all of it or nothing (as far as the database can undo DDL). `seen` is the
+    /// catalogue's version when that was made: if it has changed, nothing is done and it is an error.
+    fn alter_table(&self, statements: &[Statement], _seen: Option<u64>) -> Result<()> {
+        self.begin()?;
+        let result = statements
+            .iter()
+            .try_for_each(|s| self.execute(s).map(|_| ()))
+            .and_then(|()| self.commit());
+        if result.is_err() {
+            // The caller is told of the first error; a second one has the same cause.
+            let _ = self.rollback();
+        }
+        result
+    }
+
     /// User name, host or file: for reprs and provenance.
     fn describe(&self) -> String;
     /// `user@host`.

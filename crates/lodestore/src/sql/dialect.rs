@@ -1,8 +1,8 @@
 //! The text side of a database.
 
-use super::{Statement, literal};
+use super::{AlterSpec, Statement, literal};
 use crate::definition::{Default, StorageType};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::value::Value;
 
 /// Which database.
@@ -102,6 +102,20 @@ pub trait Dialect: Send + Sync {
     fn into_stored(&self, storage: &StorageType, value: Value) -> Result<Value>;
     /// The statements that declare a table: types, table, indexes, comments. Executed in one transaction.
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>>;
+    /// The statements that change a declared table. Run by [`super::Backend::alter_table`] only.
+    fn alter_table(&self, _alter: &AlterSpec) -> Result<Vec<Statement>> {
+        Err(Error::unsupported(
+            "tables of this database cannot be altered",
+        ))
+    }
+    /// True if a column can be put between others, and moved. If not, new ones come last.
+    fn orders_columns(&self) -> bool {
+        self.kind() != BackendKind::Postgres
+    }
+    /// The statement that sets what the log of a table says of changed rows: all of the old row, or its key.
+    fn replica_identity(&self, _schema: &str, _table: &str, _full: bool) -> Result<Statement> {
+        Err(Error::invalid("only PostgreSQL has replica identities"))
+    }
     /// True if an operand of a set operation may be parenthesised.
     fn parenthesised_union(&self) -> bool;
     /// The text of `LIMIT n OFFSET m`.

@@ -4,6 +4,7 @@
 //! module knows which database it talks to; SQL text is born here (and, composed of dialect pieces, in `query/`).
 //! Implementations: `sqlite`, `postgres`, `mysql`.
 
+mod alter;
 mod backend;
 mod builders;
 mod catalog;
@@ -17,6 +18,7 @@ mod server;
 pub mod sqlite;
 mod tokens;
 
+pub use alter::{AlterSpec, ColumnChange, Conversion, Position};
 pub use backend::{Backend, BatchStream, Conflict, Insert, OutputColumn, Statement};
 pub use catalog::{CatalogColumn, CatalogForeignKey, CatalogIndex, CatalogTable};
 pub use dialect::{

@@ -646,6 +646,22 @@ impl Backend for Sqlite {
         self.atomically(|connection| drop_table(connection, schema, table))
     }
 
+    fn alter_table(&self, statements: &[Statement], seen: Option<u64>) -> Result<()> {
+        // Under one lock: no other thread may write on this connection while its foreign keys are off.
+        self.with(|connection| {
+            if !connection.is_autocommit() {
+                return Err(Error::invalid(
+                    "a table cannot be altered inside a transaction",
+                ));
+            }
+            // Only outside a transaction; a rebuild drops a table that others may reference.
+            batch(connection, "PRAGMA foreign_keys=OFF")?;
+            let result = atomically(connection, |connection| alter(connection, statements, seen));
+            batch(connection, "PRAGMA foreign_keys=ON")?;
+            result
+        })
+    }
+
     fn describe(&self) -> String {
         match &self.path {
             Some(path) => format!("sqlite:{}", path.display()),
@@ -672,16 +688,7 @@ impl Backend for Sqlite {
     }
 
     fn catalog_version(&self) -> Result<Option<u64>> {
-        self.with(|connection| {
-            let text = "PRAGMA schema_version";
-            let mut prepared = connection
-                .prepare_cached(text)
-                .map_err(|e| errors::map(e, text))?;
-            let version: i64 = prepared
-                .query_row([], |row| row.get(0))
-                .map_err(|e| errors::map(e, text))?;
-            Ok(Some(version as u64))
-        })
+        self.with(|connection| version(connection).map(Some))
     }
 
     fn now(&self) -> Result<jiff::civil::DateTime> {
@@ -722,6 +729,31 @@ fn children(connection: &Connection, name: &str, prefix: bool) -> Result<Vec<(St
         .into_iter()
         .map(split)
         .collect())
+}
+
+fn version(connection: &Connection) -> Result<u64> {
+    let text = "PRAGMA schema_version";
+    let mut prepared = connection
+        .prepare_cached(text)
+        .map_err(|e| errors::map(e, text))?;
+    let version: i64 = prepared
+        .query_row([], |row| row.get(0))
+        .map_err(|e| errors::map(e, text))?;
+    Ok(version as u64)
+}
+
+/// Inside a transaction without foreign keys: the statements, and a look at whether every reference still holds.
+fn alter(connection: &Connection, statements: &[Statement], seen: Option<u64>) -> Result<()> {
+    if seen.is_some_and(|seen| version(connection).is_ok_and(|now| now != seen)) {
+        return Err(
+            Error::invalid("the tables have changed since this change was planned")
+                .hint("Look at them again and repeat."),
+        );
+    }
+    for statement in statements {
+        run(connection, statement, None)?;
+    }
+    Ok(())
 }
 
 fn drop_table(connection: &Connection, schema: &str, table: &str) -> Result<()> {

@@ -36,7 +36,19 @@ pub(super) fn dropped_table(dialect: &SqliteDialect, schema: &str) -> Statement 
 }
 
 pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result<Vec<Statement>> {
-    let full_name = dialect.full_name(&table.schema, &table.table);
+    let name = dialect.full_name(&table.schema, &table.table);
+    let mut statements = vec![self::table(dialect, table, &name)?];
+    statements.extend(indexes(dialect, table)?);
+    statements.extend(comments(table));
+    Ok(statements)
+}
+
+/// The table itself, under a quoted name that need not be its own.
+pub(super) fn table(
+    dialect: &SqliteDialect,
+    table: &TableSpec,
+    quoted_name: &str,
+) -> Result<Statement> {
     let names = |columns: &[String]| {
         columns
             .iter()
@@ -62,11 +74,15 @@ pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result
             names(&key.parent_columns)
         ));
     }
-    let mut statements = vec![Statement::new(format!(
-        "CREATE TABLE IF NOT EXISTS {full_name} (\n{}\n) STRICT",
+    Ok(Statement::new(format!(
+        "CREATE TABLE IF NOT EXISTS {quoted_name} (\n{}\n) STRICT",
         lines.join(",\n")
-    ))];
+    )))
+}
 
+pub(super) fn indexes(dialect: &SqliteDialect, table: &TableSpec) -> Result<Vec<Statement>> {
+    let full_name = dialect.full_name(&table.schema, &table.table);
+    let mut statements = Vec::new();
     for index in all_indexes(table) {
         let terms: Result<Vec<String>> = index
             .terms
@@ -80,7 +96,12 @@ pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result
             terms?.join(", ")
         )));
     }
+    Ok(statements)
+}
 
+/// What is told in comments, as rows of the catalogue.
+pub(super) fn comments(table: &TableSpec) -> Vec<Statement> {
+    let mut statements = Vec::new();
     let comments = std::iter::once(("", table.comment.as_str())).chain(
         table
             .columns
@@ -95,11 +116,11 @@ pub(super) fn create_table(dialect: &SqliteDialect, table: &TableSpec) -> Result
             params: [table.schema.as_str(), &table.table, column, comment].map(Value::from).to_vec(),
         });
     }
-    Ok(statements)
+    statements
 }
 
 /// The one column that numbers its rows, if there is one: only a sole key may (anywhere else SQLite has no such thing).
-fn automatic_column(table: &TableSpec) -> Result<Option<&str>> {
+pub(super) fn automatic_column(table: &TableSpec) -> Result<Option<&str>> {
     let mut found = None;
     for column in table
         .columns
@@ -140,7 +161,11 @@ fn is_automatic(storage: &StorageType) -> bool {
     }
 }
 
-fn column_line(dialect: &SqliteDialect, column: &ColumnSpec, automatic: bool) -> Result<String> {
+pub(super) fn column_line(
+    dialect: &SqliteDialect,
+    column: &ColumnSpec,
+    automatic: bool,
+) -> Result<String> {
     let name = dialect.quote(&column.name);
     let (type_, mut check) = column_type(&name, &column.storage)?;
     if column.name == "_singleton" {
@@ -347,6 +372,6 @@ fn no_prefix(column: &str, length: u32) -> Result<String> {
 }
 
 /// A string literal. Only for DDL, where nothing can be bound.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use super::{bind, ddl, translate};
+use super::{alter, bind, ddl, translate};
 use crate::definition::StorageType;
 use crate::error::Result;
-use crate::sql::{BackendKind, Dialect, JsonStep, Statement, TableSpec};
+use crate::sql::{AlterSpec, BackendKind, Dialect, JsonStep, Statement, TableSpec};
 use crate::value::Value;
 
 /// SQL text for SQLite.
@@ -67,6 +67,10 @@ impl Dialect for SqliteDialect {
 
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>> {
         ddl::create_table(self, table)
+    }
+
+    fn alter_table(&self, spec: &AlterSpec) -> Result<Vec<Statement>> {
+        alter::alter_table(self, spec)
     }
 
     fn parenthesised_union(&self) -> bool {

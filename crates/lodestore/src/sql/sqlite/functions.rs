@@ -11,7 +11,10 @@ use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, Error, Result};
 
+use super::bind;
+use crate::definition::{CoreType, StorageType};
 use crate::sql::convert;
+use crate::value::Value;
 
 /// Registers everything on a new connection.
 pub(super) fn register(connection: &Connection) -> Result<()> {
@@ -53,6 +56,7 @@ pub(super) fn register(connection: &Connection) -> Result<()> {
     connection.create_scalar_function("GREATEST", -1, pure, |c| extreme(c, Ordering::Greater))?;
     connection.create_scalar_function("LEAST", -1, pure, |c| extreme(c, Ordering::Less))?;
     connection.create_scalar_function("regexp", 2, pure, regexp)?;
+    connection.create_scalar_function("lode_convert", 3, pure, convert_value)?;
     for (name, sample) in [
         ("STD", false),
         ("STDDEV_POP", false),
@@ -117,6 +121,49 @@ fn timestampdiff(context: &Context<'_>) -> Result<Option<i64>> {
         _ => span.get_microseconds(),
     };
     Ok(Some(count / divisor))
+}
+
+/// A stored value of one type as the stored value of another (`value, from, to`).
+fn convert_value(context: &Context<'_>) -> Result<SqlValue> {
+    type Failure = Box<dyn std::error::Error + Send + Sync>;
+    let type_at = |n| {
+        context.get_or_create_aux(n, |text: ValueRef<'_>| -> std::result::Result<_, Failure> {
+            Ok(StorageType::parse(text.as_str()?)?)
+        })
+    };
+    let (from, to) = (type_at(1)?, type_at(2)?);
+    let value = match context.get_raw(0) {
+        ValueRef::Null => return Ok(SqlValue::Null),
+        ValueRef::Integer(i) => Value::Int(i),
+        ValueRef::Real(f) => Value::Float(f),
+        ValueRef::Text(t) => Value::Text(String::from_utf8_lossy(t).into_owned()),
+        ValueRef::Blob(b) => match (&*from, uuid::Uuid::from_slice(b)) {
+            (StorageType::Core(CoreType::Uuid), Ok(uuid)) => Value::Uuid(uuid),
+            _ => Value::Bytes(b.to_vec().into()),
+        },
+    };
+    let as_text = match &value {
+        Value::Int(i) => Some(i.to_string()),
+        Value::Float(f) => Some(f.to_string()),
+        Value::Uuid(u) => Some(u.to_string()),
+        _ => None,
+    };
+    let stored = bind::stored(&to, &value)
+        .map(std::borrow::Cow::into_owned)
+        .or_else(|error| match as_text {
+            Some(text) => bind::stored(&to, &Value::Text(text))
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| error),
+            None => Err(error),
+        })
+        .map_err(|e| fail(e.message()))?;
+    Ok(
+        match bind::parameter(&stored).map_err(|e| fail(e.message()))? {
+            ToSqlOutput::Owned(value) => value,
+            ToSqlOutput::Borrowed(value) => value.try_into().map_err(|_| fail("not UTF-8"))?,
+            _ => SqlValue::Null,
+        },
+    )
 }
 
 fn cut(context: &Context<'_>) -> Result<Option<(String, usize)>> {

@@ -7,6 +7,7 @@
 //! `bind` (values into statements), `errors` (driver errors into kinds), `functions` (what MySQL and PostgreSQL users
 //! expect to find), `catalog` (what is there), `ddl`, `translate`.
 
+mod alter;
 mod bind;
 mod catalog;
 mod connection;

@@ -92,10 +92,16 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
         .dialect()
         .create_table(&compiled.spec)
         .map_err(|e| place(compiled.point_at_index(e)))?;
-    let result = lode.transaction(|| {
-        lode.run(statements)?;
-        lineage::replace(lode, &table, &compiled.lineage)
-    });
+    let result = match lode.dialect().transactional_ddl() {
+        true => lode.transaction(|| {
+            lode.run(statements)?;
+            lineage::replace(lode, &table, &compiled.lineage)
+        }),
+        // The table comes last, in one statement: when it is there, nothing is missing.
+        false => {
+            lineage::replace(lode, &table, &compiled.lineage).and_then(|()| lode.run(statements))
+        }
+    };
     lode.refresh(&table.schema);
     match result {
         Ok(()) => Ok(Declared {
@@ -107,7 +113,13 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
             table,
             warnings: compiled.warnings,
         }),
-        Err(error) => Err(place(error)),
+        Err(error) => {
+            if !lode.dialect().transactional_ddl() {
+                // Rows of a table that is not there do no harm; the error to tell is the first one.
+                let _ = lineage::remove(lode, &table);
+            }
+            Err(place(error))
+        }
     }
 }
 

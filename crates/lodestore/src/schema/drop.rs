@@ -11,7 +11,7 @@ pub(super) fn table(lode: &Lode, table: &TableName) -> Result<()> {
     if snapshot.table(&table.name).is_none() {
         return Ok(());
     }
-    let result = lode.transaction(|| {
+    let result = lode.declaring(|| {
         lode.backend().drop_table(&table.schema, &table.name)?;
         match snapshot.table(LINEAGE) {
             Some(_) if table.name != LINEAGE => lineage::remove(lode, table),
@@ -37,7 +37,7 @@ pub(super) fn schema(lode: &Lode, schema: &str) -> Result<()> {
         .hint("Drop that table or its schema first."));
     }
     let order = lode.tables(schema)?;
-    let result = lode.transaction(|| {
+    let result = lode.declaring(|| {
         for table in order.iter().rev() {
             lode.backend().drop_table(schema, &table.name)?;
         }

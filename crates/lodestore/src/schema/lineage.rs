@@ -8,14 +8,15 @@ use crate::definition::TableName;
 use crate::error::{Error, Result};
 use crate::sql::Statement;
 
-/// Replaces the rows of one table. The caller holds a transaction.
+/// Replaces the rows of one table, atomically.
 pub(super) fn replace(lode: &Lode, table: &TableName, rows: &[(String, String)]) -> Result<()> {
     lode.run(lode.dialect().create_lineage_table(&table.schema)?)?;
-    remove(lode, table)?;
-    for (attribute, origin) in rows {
-        add(lode, &table.schema, &table.name, attribute, origin)?;
-    }
-    Ok(())
+    lode.transaction(|| {
+        remove(lode, table)?;
+        rows.iter().try_for_each(|(attribute, origin)| {
+            add(lode, &table.schema, &table.name, attribute, origin)
+        })
+    })
 }
 
 /// Removes the rows of one table.
@@ -101,8 +102,9 @@ pub(super) fn rebuild(lode: &Lode, schema: &str) -> Result<()> {
             ));
         }
     }
+    // Where declarations commit what is open, this one must not stand between the two halves.
+    lode.run(lode.dialect().create_lineage_table(schema)?)?;
     lode.transaction(|| {
-        lode.run(lode.dialect().create_lineage_table(schema)?)?;
         let text = format!("DELETE FROM {}", lode.dialect().full_name(schema, LINEAGE));
         lode.backend().execute(&Statement::new(text))?;
         rows.iter()

@@ -125,7 +125,7 @@ impl Lode {
     /// definition §1).
     pub fn create_schema(&self, schema: &str) -> Result<()> {
         let name = SchemaName::new(schema)?;
-        let result = self.transaction(|| {
+        let result = self.declaring(|| {
             self.inner.backend.create_schema(name.as_str())?;
             self.run(self.dialect().create_dropped_table(name.as_str())?)
         });
@@ -310,6 +310,14 @@ impl Lode {
         self.commit()?;
         undo.done = true;
         Ok(value)
+    }
+
+    /// Runs declarations in a transaction, where a transaction covers them.
+    pub(super) fn declaring<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        match self.dialect().transactional_ddl() {
+            true => self.transaction(body),
+            false => body(),
+        }
     }
 
     /// Runs `body` under a savepoint of the open transaction; an error without one.

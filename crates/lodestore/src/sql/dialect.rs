@@ -116,6 +116,10 @@ pub trait Dialect: Send + Sync {
     fn replica_identity(&self, _schema: &str, _table: &str, _full: bool) -> Result<Statement> {
         Err(Error::invalid("only PostgreSQL has replica identities"))
     }
+    /// True if a transaction covers declarations. Otherwise each takes effect at once and commits what is open.
+    fn transactional_ddl(&self) -> bool {
+        self.kind() != BackendKind::MySql
+    }
     /// True if an operand of a set operation may be parenthesised.
     fn parenthesised_union(&self) -> bool;
     /// The text of `LIMIT n OFFSET m`.

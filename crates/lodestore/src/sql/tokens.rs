@@ -19,6 +19,11 @@ pub(in crate::sql) enum Token<'a> {
 }
 
 pub(in crate::sql) fn tokens(sql: &str) -> Result<Vec<Token<'_>>> {
+    tokens_with(sql, false)
+}
+
+/// As [`tokens`]; with `escapes`, a backslash in a text quotes the next character, as MySQL has it.
+pub(in crate::sql) fn tokens_with(sql: &str, escapes: bool) -> Result<Vec<Token<'_>>> {
     let bytes = sql.as_bytes();
     let mut out = Vec::new();
     let mut at = 0;
@@ -44,7 +49,7 @@ pub(in crate::sql) fn tokens(sql: &str) -> Result<Vec<Token<'_>>> {
                 out.push(Token::Space(" "));
             }
             quote @ (b'\'' | b'"' | b'`') => {
-                at = closing(bytes, at, quote).ok_or_else(|| {
+                at = closing(bytes, at, quote, escapes).ok_or_else(|| {
                     Error::new(
                         ErrorKind::QuerySyntax,
                         format!("a {} is not closed in: {sql}", char::from(quote)),
@@ -68,7 +73,7 @@ pub(in crate::sql) fn tokens(sql: &str) -> Result<Vec<Token<'_>>> {
                     at += 1;
                 }
                 if matches!(&sql[start..at], "x" | "X") && bytes.get(at) == Some(&b'\'') {
-                    at = closing(bytes, at, b'\'').ok_or_else(|| {
+                    at = closing(bytes, at, b'\'', false).ok_or_else(|| {
                         Error::new(
                             ErrorKind::QuerySyntax,
                             format!("a ' is not closed in: {sql}"),
@@ -87,9 +92,13 @@ pub(in crate::sql) fn tokens(sql: &str) -> Result<Vec<Token<'_>>> {
 }
 
 /// The position after the quote that closes the one at `at`; doubled quotes are content.
-fn closing(bytes: &[u8], at: usize, quote: u8) -> Option<usize> {
+fn closing(bytes: &[u8], at: usize, quote: u8, escapes: bool) -> Option<usize> {
     let mut i = at + 1;
     loop {
+        if escapes && bytes.get(i) == Some(&b'\\') && quote != b'`' {
+            i += 2;
+            continue;
+        }
         if *bytes.get(i)? == quote {
             if bytes.get(i + 1) == Some(&quote) {
                 i += 2;

@@ -26,7 +26,7 @@ pub(super) fn output_column(heading: &Heading, name: &str) -> Result<OutputColum
     })
 }
 
-/// `("a", "b") IN (VALUES (?, ?), …)`, with the values to bind; they must be in stored form. `first` is the number of
+/// `("a", "b") IN (VALUES (?, ?), …)`, or without `VALUES`, with the values to bind; they must be in stored form. `first` is the number of
 /// parameters bound before.
 pub(super) fn key_condition(
     lode: &Lode,
@@ -44,7 +44,8 @@ pub(super) fn key_condition(
     } else {
         format!("({})", quoted.join(", "))
     });
-    text.push_str(if single { " IN (" } else { " IN (VALUES " });
+    let values = !single && dialect.rows_are_values();
+    text.push_str(if values { " IN (VALUES " } else { " IN (" });
     for (i, key) in keys.iter().enumerate() {
         if i > 0 {
             text.push_str(", ");

@@ -1,0 +1,373 @@
+//! Bulk inserts: many rows in one statement, values bound. What fails is looked for by halves, until it is one row.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mysql::Value as SqlValue;
+use mysql::prelude::Queryable;
+
+use super::session::{Session, value_size};
+use super::{MySqlDialect, bind, catalog, errors};
+use crate::definition::StorageType;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::{Conflict, Dialect, Insert};
+use crate::value::Value;
+
+/// Rows of one statement.
+const ROWS: usize = 1000;
+/// Bytes of one statement's values, about, unless one row has more.
+const BYTES: usize = 4 << 20;
+/// Statements for more rows than this are not kept: the server would keep memory for each of their places.
+const KEPT_ROWS: usize = 16;
+
+/// Inserts all rows. The caller holds the transaction or savepoint that makes it atomic.
+pub(super) fn insert(session: &mut Session, insert: &Insert<'_>) -> Result<u64> {
+    // One statement for each set of given columns; nearly always there is one set.
+    let mut groups: Vec<(Vec<bool>, Vec<usize>)> = Vec::new();
+    let mut known: HashMap<Vec<bool>, usize> = HashMap::new();
+    for (row, values) in insert.rows.iter().enumerate() {
+        if values.len() != insert.columns.len() {
+            return Err(Error::invalid(
+                "a row has another number of values than there are columns",
+            )
+            .table(insert.schema, insert.table)
+            .row(row));
+        }
+        let given: Vec<bool> = values
+            .iter()
+            .zip(insert.columns)
+            .map(|(v, (_, storage))| is_given(v.as_ref(), storage))
+            .collect();
+        match known.get(&given) {
+            Some(at) => groups[*at].1.push(row),
+            None => {
+                known.insert(given.clone(), groups.len());
+                groups.push((given, vec![row]));
+            }
+        }
+    }
+    // The server cannot be told which unique index a conflict may concern. Where there are others than the key, rows
+    // are inserted plainly, and those that fail by their key are looked at one by one.
+    let one_by_one = insert.conflict != Conflict::Error
+        && catalog::has_other_unique(session, insert.schema, insert.table)?;
+    let mut inserted = 0;
+    for (given, rows) in &groups {
+        let mut group = Group {
+            session,
+            insert,
+            given,
+            one_by_one,
+        };
+        inserted += group.all(rows)?;
+    }
+    Ok(inserted)
+}
+
+/// Rows that give values to the same columns.
+struct Group<'a> {
+    session: &'a mut Session,
+    insert: &'a Insert<'a>,
+    given: &'a [bool],
+    one_by_one: bool,
+}
+
+impl Group<'_> {
+    fn all(&mut self, rows: &[usize]) -> Result<u64> {
+        let (width, most) = (self.width(), self.most());
+        let budget = BYTES.min(self.session.max_packet / 2);
+        let mut inserted = 0;
+        let mut from = 0;
+        let mut bytes = 0;
+        let mut values: Vec<SqlValue> = Vec::new();
+        for (at, row) in rows.iter().enumerate() {
+            let size = self.bind(*row, &mut values)?;
+            if at > from && (at - from == most || bytes + size > budget) {
+                let rest = values.split_off(values.len() - width);
+                inserted += self.put(&rows[from..at], std::mem::replace(&mut values, rest))?;
+                (from, bytes) = (at, 0);
+            }
+            bytes += size;
+        }
+        inserted += self.put(&rows[from..], values)?;
+        if most > KEPT_ROWS && rows.len() >= most {
+            self.forget(&self.statement(most));
+        }
+        Ok(inserted)
+    }
+
+    /// Values of one row.
+    fn width(&self) -> usize {
+        self.given.iter().filter(|g| **g).count()
+    }
+
+    /// Rows of one statement.
+    fn most(&self) -> usize {
+        match self.width() {
+            0 => 1,
+            width => (bind::MAX_PARAMETERS / width).clamp(1, ROWS),
+        }
+    }
+
+    /// Appends a row's values; their size. One that the server would not take is an error that names it.
+    fn bind(&self, row: usize, out: &mut Vec<SqlValue>) -> Result<usize> {
+        let values = &self.insert.rows[row];
+        let mut size = 0;
+        for (((name, _), value), given) in self.insert.columns.iter().zip(values).zip(self.given) {
+            let Some(value) = value.as_ref().filter(|_| *given) else {
+                continue;
+            };
+            let place = |e: Error| self.place(e.attribute(&**name), row);
+            let bound = bind::parameter(value).map_err(place)?;
+            let bytes = value_size(&bound);
+            if bytes + 1024 > self.session.max_packet {
+                return Err(place(errors::too_large(&format!(
+                    "a value of {bytes} bytes"
+                ))));
+            }
+            size += bytes;
+            out.push(bound);
+        }
+        Ok(size)
+    }
+
+    /// Inserts rows with one statement. If it fails, each half is tried, down to the row that is at fault.
+    fn put(&mut self, rows: &[usize], values: Vec<SqlValue>) -> Result<u64> {
+        let text = self.statement(rows.len());
+        let changed = self.session.run(&text, values);
+        // Nothing is certain to be stored before the transaction is.
+        self.session.sent = false;
+        if rows.len() > KEPT_ROWS && rows.len() != self.most() {
+            self.forget(&text);
+        }
+        let error = match changed {
+            Ok(_) if self.insert.conflict == Conflict::Replace => return Ok(rows.len() as u64),
+            Ok(changed) => return Ok(changed),
+            Err(error) => error,
+        };
+        if matches!(
+            error.kind(),
+            ErrorKind::LostConnection
+                | ErrorKind::Deadlock
+                | ErrorKind::LockTimeout
+                | ErrorKind::Interrupted
+                | ErrorKind::Access
+                | ErrorKind::MissingTable
+        ) {
+            return Err(error.table(self.insert.schema, self.insert.table));
+        }
+        if let [row] = rows {
+            return self.failed(*row, error);
+        }
+        let (left, right) = rows.split_at(rows.len() / 2);
+        let mut inserted = 0;
+        for half in [left, right] {
+            let mut values = Vec::new();
+            for row in half {
+                self.bind(*row, &mut values)?;
+            }
+            inserted += self.put(half, values)?;
+        }
+        Ok(inserted)
+    }
+
+    /// What becomes of a single row that could not be inserted.
+    fn failed(&mut self, row: usize, error: Error) -> Result<u64> {
+        let index = match error.kind() {
+            ErrorKind::Duplicate => errors::duplicate_index(&error),
+            _ => return Err(self.place(error, row)),
+        };
+        if index.as_deref() == Some("PRIMARY") && self.one_by_one {
+            return match self.insert.conflict {
+                Conflict::Replace => self.update(row),
+                _ => Ok(0),
+            };
+        }
+        Err(self.duplicate(row, index.as_deref(), error))
+    }
+
+    fn duplicate(&mut self, row: usize, index: Option<&str>, error: Error) -> Error {
+        let (schema, table) = (self.insert.schema, self.insert.table);
+        let columns = match index {
+            Some(index) => catalog::index_columns(self.session, schema, table, index),
+            None => Ok(Vec::new()),
+        };
+        let error = match columns {
+            Ok(columns) if !columns.is_empty() => error.attribute(columns.join(", ")),
+            _ => error,
+        };
+        self.place(error, row)
+    }
+
+    /// Gives the row that has this key the new values, and the others their defaults.
+    fn update(&mut self, row: usize) -> Result<u64> {
+        let dialect = self.session.dialect;
+        let values = &self.insert.rows[row];
+        let given = |name: &Arc<str>| {
+            let columns = self.insert.columns.iter().zip(values).zip(self.given);
+            columns
+                .filter(|(_, given)| **given)
+                .find(|(((n, _), _), _)| n == name)
+                .and_then(|((_, value), _)| value.as_ref())
+        };
+        let (mut sets, mut conditions, mut params) = (Vec::new(), Vec::new(), Vec::new());
+        for name in self.replaced() {
+            match given(name) {
+                Some(value) => {
+                    sets.push(format!("{}=?", dialect.quote(name)));
+                    params.push(bind::parameter(value)?);
+                }
+                None => sets.push(format!("{}=DEFAULT", dialect.quote(name))),
+            }
+        }
+        for name in self.insert.primary_key {
+            match given(name) {
+                Some(value) => {
+                    conditions.push(format!("{}=?", dialect.quote(name)));
+                    params.push(bind::parameter(value)?);
+                }
+                None => conditions.push(format!("{0}=DEFAULT({0})", dialect.quote(name))),
+            }
+        }
+        if sets.is_empty() {
+            return Ok(1);
+        }
+        let text = format!(
+            "UPDATE {} SET {} WHERE {}",
+            dialect.full_name(self.insert.schema, self.insert.table),
+            sets.join(","),
+            conditions.join(" AND ")
+        );
+        let result = self.session.run(&text, params);
+        self.session.sent = false;
+        match result {
+            Ok(_) => Ok(1),
+            Err(error) if error.kind() == ErrorKind::Duplicate => {
+                let index = errors::duplicate_index(&error);
+                Err(self.duplicate(row, index.as_deref(), error))
+            }
+            Err(error) => Err(self.place(error, row)),
+        }
+    }
+
+    /// The columns that a replaced row gets anew.
+    fn replaced(&self) -> Vec<&Arc<str>> {
+        let mut seen = std::collections::HashSet::new();
+        let listed = self.insert.columns.iter().map(|(n, _)| n);
+        listed
+            .chain(self.insert.other_columns)
+            .filter(|n| !self.insert.primary_key.contains(n) && seen.insert((*n).clone()))
+            .collect()
+    }
+
+    fn statement(&self, rows: usize) -> String {
+        let dialect = self.session.dialect;
+        let names: Vec<String> = self.given_names().map(|n| dialect.quote(n)).collect();
+        let row = format!("({})", vec!["?"; names.len()].join(","));
+        let mut text = format!(
+            "INSERT INTO {} ({}) VALUES {row}",
+            dialect.full_name(self.insert.schema, self.insert.table),
+            names.join(",")
+        );
+        for _ in 1..rows {
+            text.push(',');
+            text.push_str(&row);
+        }
+        if !self.one_by_one {
+            text.push_str(&self.on_conflict(&dialect));
+        }
+        text
+    }
+
+    fn given_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let columns = self.insert.columns.iter().zip(self.given);
+        columns
+            .filter(|(_, given)| **given)
+            .map(|((name, _), _)| name)
+    }
+
+    fn on_conflict(&self, dialect: &MySqlDialect) -> String {
+        let replaced = match self.insert.conflict {
+            Conflict::Error => return String::new(),
+            Conflict::Skip => Vec::new(),
+            Conflict::Replace => self.replaced(),
+        };
+        let assignments: Vec<String> = match (replaced.is_empty(), self.insert.primary_key.first())
+        {
+            // Nothing changes; it only keeps the row from being refused.
+            (true, Some(key)) => vec![format!("{0}={0}", dialect.quote(key))],
+            _ => replaced
+                .into_iter()
+                .map(|name| {
+                    let quoted = dialect.quote(name);
+                    match self.given_names().any(|n| n == name) {
+                        true => format!("{quoted}=VALUES({quoted})"),
+                        false => format!("{quoted}=DEFAULT"),
+                    }
+                })
+                .collect(),
+        };
+        format!(" ON DUPLICATE KEY UPDATE {}", assignments.join(","))
+    }
+
+    /// Takes a large statement out of the cache.
+    fn forget(&mut self, text: &str) {
+        if let Ok(statement) = self.session.conn.prep(text) {
+            let _ = self.session.conn.close(statement);
+        }
+    }
+
+    fn place(&self, error: Error, row: usize) -> Error {
+        error
+            .table(self.insert.schema, self.insert.table)
+            .key(key_text(self.insert, &self.insert.rows[row]))
+            .row(row)
+    }
+}
+
+/// None and, for numbers, the empty text mean the declared default (spec: manipulation §1.3).
+fn is_given(value: Option<&Value>, storage: &StorageType) -> bool {
+    match value {
+        None => false,
+        Some(Value::Text(s)) if s.is_empty() => !is_numeric(storage),
+        Some(_) => true,
+    }
+}
+
+fn is_numeric(storage: &StorageType) -> bool {
+    match storage {
+        StorageType::Core(core) => core.is_numeric(),
+        StorageType::Native(n) => n.kind.is_numeric(),
+    }
+}
+
+/// The key of a row, for messages.
+fn key_text(insert: &Insert<'_>, values: &[Option<Value>]) -> String {
+    let mut parts = Vec::new();
+    for key in insert.primary_key {
+        if let Some((_, Some(value))) = insert
+            .columns
+            .iter()
+            .zip(values)
+            .find(|((name, _), _)| name == key)
+        {
+            parts.push(format!("{key}={}", short(value)));
+        }
+    }
+    parts.join(", ")
+}
+
+fn short(value: &Value) -> String {
+    let text = match value {
+        Value::Int(i) => i.to_string(),
+        Value::Bool(b) => b.to_string(),
+        Value::Float(f) => f.to_string(),
+        Value::Text(s) => format!("'{s}'"),
+        Value::Decimal(s) => s.clone(),
+        Value::Date(d) => d.to_string(),
+        Value::DateTime(d) => d.to_string(),
+        Value::Time(t) => t.to_string(),
+        Value::Uuid(u) => u.to_string(),
+        other => other.type_name(),
+    };
+    text.chars().take(40).collect()
+}

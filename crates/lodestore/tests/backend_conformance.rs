@@ -71,7 +71,10 @@ fn backends() -> Vec<(&'static str, Arc<dyn Backend>, Fixture)> {
         ("sqlite file", Arc::new(on_file), file),
         ("sqlite memory", Arc::new(in_memory), memory),
     ];
-    for (name, variable) in [("mysql", "LODE_TEST_MYSQL")] {
+    for (name, variable) in [
+        ("postgresql", "LODE_TEST_POSTGRESQL"),
+        ("mysql", "LODE_TEST_MYSQL"),
+    ] {
         let Ok(url) = std::env::var(variable) else {
             eprintln!("SKIPPED: no {variable}");
             continue;

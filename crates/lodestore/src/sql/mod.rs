@@ -14,8 +14,10 @@ mod indexes;
 mod literal;
 pub mod mysql;
 pub mod postgres;
+mod rows;
 mod server;
 pub mod sqlite;
+mod tls;
 mod tokens;
 
 pub use alter::{AlterSpec, ColumnChange, Conversion, Position};

@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The table of each schema on which collectors and writers meet; not part of what the catalogue tells.
 pub(super) const LOCK: &str = "~lode_lock";
 
+/// The server's number for it.
+const TABLE_IS_YOUNGER: u16 = 1412;
+
 /// A connection to a MySQL or MariaDB server.
 pub struct MySql {
     options: ServerOptions,
@@ -189,10 +192,24 @@ impl MySql {
             self.dialect.full_name(schema, LOCK)
         );
         let lock = || self.with(Work::Read, |session| session.command(&text));
-        match lock() {
+        let result = match lock() {
             Err(e) if e.kind() == ErrorKind::MissingTable => {
                 self.make_lock_table(schema)?;
                 lock()
+            }
+            other => other,
+        };
+        match result {
+            // The table is younger than the snapshot of this transaction, which cannot see it: another session holds
+            // the lock for it.
+            Err(e) if errors::code(&e) == Some(TABLE_IS_YOUNGER) => {
+                let mut keeper = Session::open(&self.options)?;
+                keeper.command("START TRANSACTION")?;
+                keeper.command(&text)?;
+                if let State::Open(session) = &mut *self.holder().lock() {
+                    session.keepers.push(keeper);
+                }
+                Ok(())
             }
             other => other,
         }
@@ -317,7 +334,10 @@ impl Backend for MySql {
                 });
             }
             Err(_) if session.transaction == Transaction::Open => {}
-            _ => session.transaction = Transaction::None,
+            _ => {
+                session.transaction = Transaction::None;
+                session.keepers.clear();
+            }
         }
         session.used = Instant::now();
         result
@@ -333,7 +353,9 @@ impl Backend for MySql {
             return Ok(());
         }
         session.transaction = Transaction::None;
-        match session.command("ROLLBACK") {
+        let result = session.command("ROLLBACK");
+        session.keepers.clear();
+        match result {
             // The server rolls back what a lost session had open.
             Err(e) if e.kind() == ErrorKind::LostConnection => {
                 *guard = State::Lost;

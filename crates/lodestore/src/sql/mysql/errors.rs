@@ -335,7 +335,13 @@ pub(super) fn connecting(error: mysql::Error, options: &ServerOptions) -> Error 
     };
     let fail = |kind, message: String| Error::new(kind, message);
     let mapped = match &error {
-        mysql::Error::IoError(e) => io_error(e, &place, options),
+        mysql::Error::IoError(e) => io_error(e.kind(), &e.to_string(), &place, options),
+        mysql::Error::DriverError(mysql::DriverError::ConnectTimeout) => {
+            io_error(io::ErrorKind::TimedOut, "", &place, options)
+        }
+        mysql::Error::DriverError(mysql::DriverError::CouldNotConnect(Some((_, text, kind)))) => {
+            io_error(*kind, text, &place, options)
+        }
         mysql::Error::MySqlError(e) => match e.code {
             1045 | 1698 => {
                 let how = match &options.password {
@@ -392,10 +398,9 @@ pub(super) fn connecting(error: mysql::Error, options: &ServerOptions) -> Error 
     mapped.with_source(error)
 }
 
-fn io_error(error: &io::Error, place: &str, options: &ServerOptions) -> Error {
+fn io_error(kind: io::ErrorKind, text: &str, place: &str, options: &ServerOptions) -> Error {
     let fail = |message: String| Error::new(ErrorKind::LostConnection, message);
-    let text = error.to_string();
-    match error.kind() {
+    match kind {
         io::ErrorKind::ConnectionRefused => fail(format!("no database server listens at {place}"))
             .hint("Start the server, or correct `database.host` and `database.port`."),
         io::ErrorKind::NotFound if options.is_socket() => {

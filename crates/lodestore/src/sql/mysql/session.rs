@@ -3,8 +3,8 @@
 use std::sync::Once;
 use std::time::Instant;
 
-use mysql::prelude::Queryable;
-use mysql::{Conn, Opts, OptsBuilder, SslOpts, Value as SqlValue};
+use mysql::prelude::{Protocol, Queryable};
+use mysql::{Conn, Opts, OptsBuilder, QueryResult, SslOpts, Value as SqlValue};
 
 use super::decode::Decoder;
 use super::{MySqlDialect, bind, errors};
@@ -40,6 +40,8 @@ pub(super) struct Session {
     /// A lock timeout ends the transaction and not only the statement.
     timeout_ends_transaction: bool,
     pub(super) transaction: Transaction,
+    /// Sessions that hold locks for the open transaction, as long as it lasts.
+    pub(super) keepers: Vec<Session>,
     /// Something was sent whose effect cannot be known if the connection is lost now.
     pub(super) sent: bool,
     pub(super) used: Instant,
@@ -81,6 +83,7 @@ impl Session {
             max_packet: usize::try_from(max_packet).unwrap_or(usize::MAX),
             timeout_ends_transaction: on_timeout != 0,
             transaction: Transaction::None,
+            keepers: Vec::new(),
             sent: false,
             used: Instant::now(),
         })
@@ -92,8 +95,8 @@ impl Session {
 
     /// Runs a statement of our own that has no result.
     pub(super) fn command(&mut self, sql: &str) -> Result<()> {
-        let result = self.conn.query_drop(sql);
-        result.map_err(|e| self.failed(e, sql))
+        let result = self.conn.query_iter(sql).and_then(finish);
+        result.map(|_| ()).map_err(|e| self.failed(e, sql))
     }
 
     /// Runs a statement; rows affected.
@@ -108,16 +111,13 @@ impl Session {
         match self.conn.prep(text) {
             Ok(prepared) => {
                 self.sent = true;
-                let result = self
-                    .conn
-                    .exec_iter(&prepared, params)
-                    .map(|result| result.affected_rows());
+                let result = self.conn.exec_iter(&prepared, params).and_then(finish);
                 result.map_err(|e| self.failed(e, text))
             }
             // Some commands cannot be prepared. Those are single ones: anything else was a syntax error.
             Err(mysql::Error::MySqlError(e)) if e.code == 1295 && params.is_empty() => {
                 self.sent = true;
-                let result = self.conn.query_iter(text).map(|r| r.affected_rows());
+                let result = self.conn.query_iter(text).and_then(finish);
                 result.map_err(|e| self.failed(e, text))
             }
             Err(e) => Err(self.failed(e, text)),
@@ -260,6 +260,13 @@ impl Session {
         }
         result
     }
+}
+
+/// Reads a result to its end, where its error may be (a lock that was waited for); rows affected.
+fn finish<P: Protocol>(mut result: QueryResult<'_, '_, '_, P>) -> mysql::Result<u64> {
+    let affected = result.affected_rows();
+    result.try_for_each(|row| row.map(drop))?;
+    Ok(affected)
 }
 
 /// Bytes that a value takes in a packet, about.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import UnsupportedError
+from .deploy import _add_hidden
+from .errors import DataJointError, UnsupportedError
+from .schemas import Schema, _all_subclasses, _declaration, _resolver
+from .user_tables import UserTable
 
 
 def rebuild_lineage(schema: Any, dry_run: bool = True) -> dict[str, Any]:
@@ -19,8 +22,48 @@ def rebuild_lineage(schema: Any, dry_run: bool = True) -> dict[str, Any]:
     }
 
 
+def add_job_metadata_columns(target: Any, dry_run: bool = True) -> dict[str, Any]:
+    """Adds the hidden columns that tell how rows were made to the Imported and Computed tables of a schema, or to one.
+
+    Returns ``tables_analyzed``, ``tables_modified``, ``columns_added``, ``ddl`` and ``details``. With ``dry_run``
+    nothing changes, and ``details`` and ``ddl`` say what would.
+    """
+    return _add_hidden(target, ("imported", "computed"), dry_run, job_metadata=True)
+
+
+def restore_markers(target: Any, dry_run: bool = True) -> dict[str, Any]:
+    """Writes the markers that columns have lost: the ``:type:`` at the head of their comments in the database.
+
+    Without its marker a codec attribute is raw data. What the types are, the definitions say: of one class, or of all
+    classes in use of a schema. Columns that came through a foreign key get theirs too.
+    """
+    if isinstance(target, Schema):
+        classes = [
+            c
+            for c in _all_subclasses(UserTable)
+            if c.__dict__.get("database") == target.database
+            and c.__dict__.get("_connection") is target.connection
+            and isinstance(c.__dict__.get("definition"), str)
+        ]
+    elif isinstance(target, type) and issubclass(target, UserTable) and target.database is not None:
+        classes = [target]
+    else:
+        raise DataJointError(f"a schema or a declared class is needed, not {target!r}")
+    details, modified = [], 0
+    for cls in classes:
+        plan = cls._connection._native.restore_markers(
+            *_declaration(cls), _resolver(cls, cls.declaration_context or {})
+        )
+        changes, kept = plan.changes, plan.ignored
+        if changes and not dry_run:
+            plan.execute()
+            cls._heading = None
+            modified += 1
+        details.append({"table": f"{cls.database}.{cls.table_name}", "changes": changes, "left": kept})
+    return {"tables_analyzed": len(classes), "tables_modified": modified, "details": details}
+
+
 _LATER = (
-    "add_job_metadata_columns",
     "backup_schema",
     "restore_schema",
     "copy_table_data",
@@ -59,4 +102,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return ["rebuild_lineage", *_LATER, *_OUT_OF_SCOPE]
+    return ["add_job_metadata_columns", "rebuild_lineage", "restore_markers", *_LATER, *_OUT_OF_SCOPE]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import decimal
 import inspect
 import itertools
+import math
 import re
 import sys
 import types
@@ -235,11 +237,16 @@ class Schema:
             return
         names = instance.heading.names
         rows = [row if isinstance(row, Mapping) else dict(zip(names, row, strict=True)) for row in rows]
-        key = instance.primary_key
-        present = {_key_of(k, key) for k in instance.keys()}
-        missing = [row for row in rows if _key_of(row, key) not in present]
+        missing, differing = _compare(instance, rows)
         if missing:
             instance.insert(missing, skip_duplicates=True)
+        if differing:
+            shown = "; ".join(differing[:5]) + ("; …" if len(differing) > 5 else "")
+            logger.warning(
+                "Rows of %s differ from its contents and stay as they are: %s. update1() changes them.",
+                cls.__name__,
+                shown,
+            )
 
     # -- looking up ------------------------------------------------------------------------------------------------
     def list_tables(self) -> list[str]:
@@ -455,6 +462,32 @@ def declare_table(cls: Any, context: Mapping[str, Any]) -> None:
         logger.warning("%s: %s", cls.__name__, message)
 
 
+def alter_table(cls: Any, context: Mapping[str, Any], prompt: bool = True) -> None:
+    """Changes the table of a class to its definition, after showing what changes (``config['safemode']``)."""
+    connection = cls._connection
+    if connection is None or cls.database is None:
+        raise DataJointError(f"{cls.__name__} is not bound to a schema")
+    if connection.in_transaction:
+        raise DataJointError("tables are not altered inside a transaction; alter them before it begins")
+    plan = connection._native.alter(*_declaration(cls), _resolver(cls, context))
+    for text in plan.ignored:
+        logger.warning("%s stays different from its definition: %s", cls.__name__, text)
+    if not plan.changes:
+        logger.info("The table of %s is as its definition says; nothing to alter.", cls.__name__)
+        return
+    if prompt and connection.config["safemode"]:
+        changes = "\n".join(f"  {text}" for text in plan.changes)
+        statements = "\n".join(f"  {text};" for text in plan.statements)
+        logger.info("Changes of %s:\n%s\nby\n%s", cls.__name__, changes, statements)
+        if user_choice("Execute?", default="no") != "yes":
+            logger.warning("Nothing was altered.")
+            return
+    plan.execute()
+    cls._heading = None
+    _drift_told.discard((id(connection), cls.database, cls.table_name))
+    logger.info("The table of %s was altered.", cls.__name__)
+
+
 def _declaration(cls: Any) -> tuple[Any, ...]:
     if not isinstance(cls.definition, str):
         raise NotImplementedError(f"{cls.__name__} has no `definition`; write it as a class attribute")
@@ -593,6 +626,46 @@ def _part_targets(part: Any, master: type) -> set[str]:
 
 def _snake(name: str) -> str:
     return (name[:1] + re.sub(r"([A-Z])", r"_\1", name[1:])).lower()
+
+
+def _compare(table: Any, rows: list[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Rows whose keys the table lacks, and what differs in the others. Large values are not compared."""
+    key = table.primary_key
+    heading = table.heading
+    plain = [n for n in heading.secondary_attributes if heading[n].codec is None and not heading[n].is_blob]
+    given = [n for n in plain if any(n in row for row in rows)]
+    present = {_key_of(row, key): row for row in table.proj(*given)}
+    missing, differing = [], []
+    for row in rows:
+        found = present.get(_key_of(row, key))
+        if found is None:
+            missing.append(row)
+            continue
+        for name in given:
+            if name in row and not _equal(row[name], found[name]):
+                named = ", ".join(f"{k}={found[k]!r}" for k in key)
+                differing.append(f"({named}) has {name}={found[name]!r} instead of {row[name]!r}")
+    return missing, differing
+
+
+def _equal(given: Any, stored: Any) -> bool:
+    """True if a given value would be stored as the other, as far as that can be told without storing it."""
+    if given is None or stored is None:
+        return given is stored
+    if isinstance(given, float) and isinstance(stored, float):
+        # A float32 column keeps seven digits.
+        return given == stored or math.isclose(given, stored, rel_tol=1e-6) or (given != given and stored != stored)
+    try:
+        if bool(given == stored):
+            return True
+    except Exception:  # values that refuse to be compared are compared as text
+        pass
+    if isinstance(stored, (bool, int, float, decimal.Decimal)):
+        try:
+            return decimal.Decimal(str(given)) == decimal.Decimal(str(int(stored) if isinstance(stored, bool) else stored))
+        except (decimal.InvalidOperation, ValueError):
+            return False
+    return str(given) == str(stored)
 
 
 def _key_of(row: Mapping[str, Any], key: Iterable[str]) -> tuple[Any, ...]:

@@ -149,8 +149,25 @@ class Table(QueryExpression):
         declare_table(type(self), context if context is not None else self.declaration_context or {})
 
     def alter(self, prompt: bool = True, context: Mapping[str, Any] | None = None) -> None:
-        """Changes the declared table to a changed definition (not available in this version)."""
-        raise _later("alter()", "declare the table under a new name, or drop and declare it again")
+        """Changes the declared table to a changed definition; the rows stay.
+
+        Secondary attributes are added, dropped, renamed (``# {old_name} comment``), moved, or get another type, default
+        or comment, and the comment of the table changes. The primary key, foreign keys and indexes stay what they are:
+        a definition that changes them is a :class:`NotImplementedError`.
+
+        Parameters
+        ----------
+        prompt
+            Show what would change and ask first, if ``config['safemode']`` is on.
+        context
+            Where the names after ``->`` are looked up; default: as when the class was decorated.
+        """
+        from .schemas import alter_table, caller_context
+
+        if context is None:
+            context = self.declaration_context or caller_context(2, type(self))
+        alter_table(type(self), context, prompt)
+        self._heading_cache = None
 
     def describe(self, context: Mapping[str, Any] | None = None, printout: bool = False) -> str:
         """The definition that would declare the table as it is."""
@@ -439,10 +456,6 @@ def _unbound(table: Table) -> DataJointError:
     return DataJointError(
         f"{type(table).__name__} is not bound to a schema: decorate it with @schema, and activate the schema"
     )
-
-
-def _later(what: str, instead: str) -> DataJointError:
-    return UnsupportedError(f"{what} is not available in this version; {instead}")
 
 
 def _class_names(context: Mapping[str, Any]) -> dict[tuple[str, str], str]:

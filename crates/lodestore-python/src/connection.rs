@@ -11,6 +11,7 @@ use lodestore::{Error, ErrorKind, Result};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::alter::PyAlteration;
 use crate::config::PyConfig;
 use crate::error::{ToPyResult, class, from_pyerr, to_pyerr};
 use crate::table::PyTable;
@@ -282,6 +283,104 @@ impl PyLode {
         )
     }
 
+    /// What it takes to change a declared table to a changed definition.
+    #[allow(clippy::too_many_arguments)]
+    fn alter(
+        &self,
+        py: Python<'_>,
+        schema: &str,
+        class_name: &str,
+        tier: &str,
+        master: Option<String>,
+        definition: &str,
+        resolve: Py<PyAny>,
+    ) -> PyResult<PyAlteration> {
+        let plan = self.with_declaration(
+            py,
+            schema,
+            class_name,
+            tier,
+            master,
+            definition,
+            resolve,
+            |lode, declare| lode.alter(declare),
+        )?;
+        Ok(PyAlteration::new(self.lode(), plan))
+    }
+
+    /// What it takes to write the markers that a table's columns lack.
+    #[allow(clippy::too_many_arguments)]
+    fn restore_markers(
+        &self,
+        py: Python<'_>,
+        schema: &str,
+        class_name: &str,
+        tier: &str,
+        master: Option<String>,
+        definition: &str,
+        resolve: Py<PyAny>,
+    ) -> PyResult<PyAlteration> {
+        let plan = self.with_declaration(
+            py,
+            schema,
+            class_name,
+            tier,
+            master,
+            definition,
+            resolve,
+            |lode, declare| lode.restore_markers(declare),
+        )?;
+        Ok(PyAlteration::new(self.lode(), plan))
+    }
+
+    /// What it takes to add hidden columns that a table lacks.
+    fn add_hidden_columns(
+        &self,
+        py: Python<'_>,
+        schema: &str,
+        table: &str,
+        job_metadata: bool,
+        provenance: bool,
+    ) -> PyResult<PyAlteration> {
+        let lode = self.lode();
+        let hidden = HiddenColumns {
+            job_metadata,
+            provenance,
+        };
+        let table = TableName {
+            schema: schema.to_owned(),
+            name: table.to_owned(),
+        };
+        let plan = py
+            .detach(|| lode.add_hidden_columns(&table, hidden))
+            .or_raise()?;
+        Ok(PyAlteration::new(lode, plan))
+    }
+
+    /// The statement that sets a replica identity; run unless `dry_run`.
+    fn replica_identity(
+        &self,
+        py: Python<'_>,
+        schema: &str,
+        table: &str,
+        full: bool,
+        dry_run: bool,
+    ) -> PyResult<String> {
+        let lode = self.lode();
+        let table = TableName {
+            schema: schema.to_owned(),
+            name: table.to_owned(),
+        };
+        py.detach(|| {
+            let statement = lode.replica_identity(&table, full)?;
+            if !dry_run {
+                lode.backend().execute(&statement)?;
+            }
+            Ok(statement.text)
+        })
+        .or_raise()
+    }
+
     /// A table's handle; nothing is looked up.
     fn table(&self, schema: &str, table: &str) -> PyTable {
         PyTable::new(
@@ -323,7 +422,7 @@ impl PyLode {
 
 impl PyLode {
     #[allow(clippy::too_many_arguments)]
-    fn with_declaration(
+    fn with_declaration<T: Send>(
         &self,
         py: Python<'_>,
         schema: &str,
@@ -332,8 +431,8 @@ impl PyLode {
         master: Option<String>,
         definition: &str,
         resolve: Py<PyAny>,
-        run: impl FnOnce(&Lode, Declare<'_>) -> Result<Vec<String>> + Send,
-    ) -> PyResult<Vec<String>> {
+        run: impl FnOnce(&Lode, Declare<'_>) -> Result<T> + Send,
+    ) -> PyResult<T> {
         let tier = match tier {
             "manual" => Tier::Manual,
             "lookup" => Tier::Lookup,

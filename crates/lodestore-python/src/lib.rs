@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod alter;
 mod blob;
 mod codec;
 mod config;
@@ -47,5 +48,6 @@ fn _lodestore(m: &Bound<'_, PyModule>) -> PyResult<()> {
     table::register(m)?;
     gcapi::register(m)?;
     diagram::register(m)?;
+    alter::register(m)?;
     Ok(())
 }

@@ -188,7 +188,7 @@ fn optional_text<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a str> {
 }
 
 /// Now, as Python's `datetime.now(timezone.utc).isoformat()` writes it.
-fn timestamp_now() -> String {
+pub(crate) fn timestamp_now() -> String {
     let now = jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
         .datetime();
@@ -196,7 +196,7 @@ fn timestamp_now() -> String {
 }
 
 /// A plain value as JSON. An error ([`ErrorKind::Type`]) for what JSON cannot hold.
-fn to_json(value: &Value) -> Result<serde_json::Value> {
+pub(crate) fn to_json(value: &Value) -> Result<serde_json::Value> {
     use serde_json::Value as J;
     Ok(match value {
         Value::Null => J::Null,

@@ -1,6 +1,5 @@
 //! Hidden columns that record how a row was made: start, duration, code version (spec: compute §8).
 
-use std::process::Command;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
@@ -9,6 +8,7 @@ use crate::error::Result;
 use crate::schema::Lode;
 use crate::sql::Statement;
 use crate::table::Table;
+use crate::table::provenance::code_version;
 use crate::value::{Row, Value};
 
 /// Fills the columns of the rows of a key, if the table has them; inside the transaction that made the rows.
@@ -26,7 +26,7 @@ pub(super) fn record(
         let value = match &*attribute.name {
             "_job_start_time" => Value::from(start),
             "_job_duration" => Value::from(duration.as_secs_f64()),
-            "_job_version" => Value::from(version(lode)),
+            "_job_version" => Value::from(code_version(lode)),
             _ => continue,
         };
         let value = match &attribute.storage {
@@ -66,22 +66,4 @@ pub(super) fn record(
     lode.backend()
         .execute(&Statement { text, params })
         .map(|_| ())
-}
-
-/// The code version as `jobs.version_method` says; empty if there is none to tell.
-fn version(lode: &Lode) -> String {
-    if lode.config().get_str("jobs.version_method").as_deref() != Some("git") {
-        return String::new();
-    }
-    let output = Command::new("git")
-        .args(["rev-parse", "--short", "HEAD"])
-        .output();
-    match output {
-        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
-            .trim()
-            .chars()
-            .take(64)
-            .collect(),
-        _ => String::new(),
-    }
 }

@@ -123,7 +123,7 @@ fn make_one(lode: &Lode, target: &Table, key: &Row, make: &mut dyn Make) -> Resu
             return Ok(false);
         }
         {
-            let _permit = InsertPermit::new(target.name());
+            let _permit = InsertPermit::of_key(target.name(), key);
             make.make(key)?;
         }
         metadata::record(lode, target, key, clock, started.elapsed())?;

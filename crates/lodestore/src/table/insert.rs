@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::dropped;
 use super::keys::present_keys;
 use super::permit::InsertPermit;
+use super::provenance;
 use super::references;
 use super::rows::{Checked, Rows, check, key_image, key_text};
 use super::upload::{Objects, Uploader};
@@ -186,6 +187,8 @@ struct InsertPlan<'a> {
     key: Option<Vec<usize>>,
     conflict: Conflict,
     uploader: Uploader<'a>,
+    /// What goes into the hidden column behind the others, if there is one to fill.
+    stamp: Option<Value>,
     /// Present rows may be replaced that refer to objects.
     drops_objects: bool,
 }
@@ -209,7 +212,7 @@ impl<'a> InsertPlan<'a> {
             options.progress,
         )?;
         let attributes: Vec<&Attribute> = columns.iter().map(|i| &heading.attributes[*i]).collect();
-        let outputs = attributes
+        let mut outputs = attributes
             .iter()
             .map(|a| match &a.storage {
                 Some(storage) => Ok((Arc::clone(&a.name), storage.clone())),
@@ -220,7 +223,11 @@ impl<'a> InsertPlan<'a> {
             })
             .collect::<Result<Vec<_>>>()?;
         let primary_key: Vec<Arc<str>> = heading.primary_key().cloned().collect();
-        let given: HashSet<&Arc<str>> = attributes.iter().map(|a| &a.name).collect();
+        let stamp = provenance::stamp(lode, table, heading).map(|(name, storage, value)| {
+            outputs.push((name, storage));
+            value
+        });
+        let given: HashSet<&Arc<str>> = outputs.iter().map(|(name, _)| name).collect();
         let other_columns = heading
             .attributes
             .values()
@@ -254,6 +261,7 @@ impl<'a> InsertPlan<'a> {
             key,
             conflict,
             uploader,
+            stamp,
             drops_objects,
         })
     }
@@ -272,6 +280,10 @@ impl<'a> InsertPlan<'a> {
     /// Inserts the rows atomically; `first_row` is the index of the first one in the caller's batch.
     fn run(&self, mut rows: Vec<Vec<Option<Value>>>, first_row: usize) -> Result<u64> {
         let mut numbers: Vec<usize> = (first_row..first_row + rows.len()).collect();
+        if let Some(stamp) = &self.stamp {
+            rows.iter_mut()
+                .for_each(|row| row.push(Some(stamp.clone())));
+        }
         if self.uploader.is_idle() && !self.drops_objects {
             return self
                 .send(&rows, &numbers)

@@ -16,6 +16,7 @@ mod insert;
 mod keys;
 mod options;
 mod permit;
+pub(crate) mod provenance;
 pub(crate) mod references;
 mod rows;
 mod staged;

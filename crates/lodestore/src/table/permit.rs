@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 
 use crate::definition::TableName;
+use crate::value::Row;
 
 thread_local! {
-    static MAKING: RefCell<Vec<TableName>> = const { RefCell::new(Vec::new()) };
+    static MAKING: RefCell<Vec<(TableName, Option<Row>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// While it lives, the current thread may insert into the table. `compute` holds one during a `make`; a front door whose
@@ -16,13 +17,24 @@ pub struct InsertPermit(());
 impl InsertPermit {
     /// Permits inserts into a table.
     pub fn new(table: &TableName) -> Self {
-        MAKING.with_borrow_mut(|tables| tables.push(table.clone()));
+        MAKING.with_borrow_mut(|tables| tables.push((table.clone(), None)));
         InsertPermit(())
+    }
+
+    /// Permits inserts into a table on behalf of a key.
+    pub fn of_key(table: &TableName, key: &Row) -> Self {
+        MAKING.with_borrow_mut(|tables| tables.push((table.clone(), Some(key.clone()))));
+        InsertPermit(())
+    }
+
+    /// The table, and the key if it is known, whose `make` the current thread is inside.
+    pub(super) fn current() -> Option<(TableName, Option<Row>)> {
+        MAKING.with_borrow(|tables| tables.last().cloned())
     }
 
     /// True if the current thread is inside a `make` of the table.
     pub fn is_held(table: &TableName) -> bool {
-        MAKING.with_borrow(|tables| tables.contains(table))
+        MAKING.with_borrow(|tables| tables.iter().any(|(t, _)| t == table))
     }
 
     /// True if the current thread is inside any `make`.

@@ -307,7 +307,7 @@ fn named<'a>(values: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
         .join(", ")
 }
 
-fn value_text(value: &Value) -> String {
+pub(super) fn value_text(value: &Value) -> String {
     match value {
         Value::Null => "NULL".into(),
         Value::Bool(v) => v.to_string(),

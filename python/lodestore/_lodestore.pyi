@@ -43,6 +43,7 @@ class _Make(Protocol):
     def finished(self, key: _Row, /) -> object: ...
 
 __all__ = [
+    "Alteration",
     "Config",
     "ConfigSnapshot",
     "Diagram",

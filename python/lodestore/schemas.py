@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from . import _lodestore
 from .connection import Connection, default_connection
-from .errors import DataJointError
+from .errors import DataJointError, UnsupportedError
 from .logging import logger
 from .table import FreeTable, Table
 from .user_tables import TIERS, Lookup, Part, UserTable, _stored_name
@@ -464,6 +464,8 @@ def declare_table(cls: Any, context: Mapping[str, Any]) -> None:
 
 def alter_table(cls: Any, context: Mapping[str, Any], prompt: bool = True) -> None:
     """Changes the table of a class to its definition, after showing what changes (``config['safemode']``)."""
+    if not issubclass(cls, UserTable):
+        raise UnsupportedError(f"{cls.__name__} has no `definition`; alter the table through its class")
     connection = cls._connection
     if connection is None or cls.database is None:
         raise DataJointError(f"{cls.__name__} is not bound to a schema")

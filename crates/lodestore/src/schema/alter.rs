@@ -10,8 +10,8 @@ use super::{Declare, HiddenColumns, Lode};
 use crate::definition::{CoreType, Default, Marker, NativeKind, StorageType, TableName, Type};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::sql::{
-    AlterSpec, CatalogColumn, CatalogTable, ColumnChange, ColumnSpec, Conversion, ForeignKeySpec,
-    Position, Statement, TableSpec,
+    AlterSpec, CatalogColumn, CatalogForeignKey, CatalogIndex, CatalogTable, ColumnChange,
+    ColumnSpec, Conversion, ForeignKeySpec, IndexSpec, Position, Statement, TableSpec,
 };
 use crate::value::{ColumnKind, Value};
 
@@ -110,7 +110,7 @@ pub(super) fn add_hidden(
     let look = Look::new(lode, table)?;
     let found = look.table()?;
     let spec = look.spec(found).map_err(place)?;
-    let mut diff = Diff::new(&look, found, &spec, Vec::new()).map_err(place)?;
+    let mut diff = Diff::with(&look, found, &spec);
     for column in tier_columns(table.tier(), hidden) {
         if found.columns.iter().any(|c| c.name == column.name) {
             continue;
@@ -132,20 +132,29 @@ pub(super) fn restore_markers(lode: &Lode, declare: Declare<'_>) -> Result<Alter
     let look = Look::new(lode, &table)?;
     let found = look.table()?;
     let compiled = compile(lode, &table, declare).map_err(place)?;
-    let spec = look.spec(found).map_err(place)?;
-    let mut diff = Diff::new(&look, found, &spec, Vec::new()).map_err(place)?;
-    for (present, column) in found.columns.iter().zip(&spec.columns) {
-        let Some(wanted) = compiled.spec.columns.iter().find(|c| c.name == column.name) else {
-            continue;
-        };
-        let (here, there) = (
-            Marker::parse(&wanted.comment),
-            Marker::parse(&present.comment),
-        );
-        let Some(type_text) = here.type_text.filter(|_| there.type_text.is_none()) else {
-            continue;
-        };
-        if column_kind(&column.storage) != column_kind(&wanted.storage) {
+    let wanted = |name: &String| compiled.spec.columns.iter().find(|c| c.name == *name);
+    // The definition says what a column without marker is; the catalogue need not be able to.
+    let mut unmarked = Vec::new();
+    let mut spec = look.bare_spec(found);
+    for present in &found.columns {
+        let marked = Marker::parse(&present.comment).type_text.is_some();
+        let lost = wanted(&present.name).filter(|_| !marked).and_then(|w| {
+            let type_text = Marker::parse(&w.comment).type_text?;
+            Some((w, type_text))
+        });
+        spec.columns.push(match lost {
+            None => look.column(found, present).map_err(place)?,
+            Some((wanted, type_text)) => {
+                let column = look.column_of(found, present, wanted.storage.clone(), None);
+                let fits = look.fits(present, &wanted.storage);
+                unmarked.push((present, column.clone(), type_text, fits));
+                column
+            }
+        });
+    }
+    let mut diff = Diff::with(&look, found, &spec);
+    for (present, column, type_text, fits) in unmarked {
+        if !fits {
             diff.ignored.push(format!(
                 "attribute `{}` is `{}` in the database, which cannot be `{type_text}`",
                 column.name, present.database_type
@@ -157,8 +166,8 @@ pub(super) fn restore_markers(lode: &Lode, declare: Declare<'_>) -> Result<Alter
             column.name
         ));
         let mut marked = column.clone();
-        marked.comment = format!(":{type_text}:{}", there.comment);
-        diff.set(column, marked, None, Conversion::Keep);
+        marked.comment = format!(":{type_text}:{}", present.comment);
+        diff.set(&column, marked, None, Conversion::Keep);
     }
     diff.finish().map_err(place)
 }
@@ -241,53 +250,80 @@ impl<'a> Look<'a> {
                 .attribute(&column.name)
             })?,
         };
+        // Where there is no marker the numbering is a flag beside the type.
+        let storage =
+            match column.auto_increment && Marker::parse(&column.comment).type_text.is_none() {
+                true => StorageType::parse(&format!("{} auto_increment", column.database_type))
+                    .unwrap_or(storage),
+                false => storage,
+            };
+        Ok(self.column_of(table, column, storage, type_.as_ref()))
+    }
+
+    /// A column of a known type as it would be declared.
+    fn column_of(
+        &self,
+        table: &CatalogTable,
+        column: &CatalogColumn,
+        storage: StorageType,
+        type_: Option<&Type>,
+    ) -> ColumnSpec {
         let inherited = is_inherited(table, &column.name);
-        let default = default_of(column, type_.as_ref()).unwrap_or(Default::Required);
-        Ok(ColumnSpec {
+        let default = default_of(column, type_).unwrap_or(Default::Required);
+        let bare = inherited && column.nullable;
+        ColumnSpec {
             name: column.name.clone(),
             storage,
-            nullable: inherited && column.nullable,
-            default: match inherited && column.nullable {
-                true => Default::Required,
-                false => default,
-            },
+            nullable: bare,
+            default: if bare { Default::Required } else { default },
             comment: column.comment.clone(),
             inherited,
             known_type: None,
-        })
+        }
+    }
+
+    /// True if a column can hold values of a type, as far as the database's name for it tells.
+    fn fits(&self, column: &CatalogColumn, storage: &StorageType) -> bool {
+        let dialect = self.lode.dialect();
+        let by_name = || match StorageType::parse(&column.database_type) {
+            Ok(found) => column_kind(&found) == column_kind(storage),
+            Err(_) => true,
+        };
+        dialect
+            .may_hold(&column.database_type, storage)
+            .unwrap_or_else(by_name)
     }
 
     /// The table as it would be declared.
     fn spec(&self, table: &CatalogTable) -> Result<TableSpec> {
-        Ok(TableSpec {
+        let mut spec = self.bare_spec(table);
+        for column in &table.columns {
+            spec.columns.push(self.column(table, column)?);
+        }
+        Ok(spec)
+    }
+
+    /// The same without its columns.
+    fn bare_spec(&self, table: &CatalogTable) -> TableSpec {
+        let key = |k: &CatalogForeignKey| ForeignKeySpec {
+            columns: k.columns.clone(),
+            parent_schema: k.parent_schema.clone(),
+            parent_table: k.parent_table.clone(),
+            parent_columns: k.parent_columns.clone(),
+        };
+        let index = |i: &CatalogIndex| IndexSpec {
+            unique: i.unique,
+            terms: i.terms.clone(),
+        };
+        TableSpec {
             schema: self.name.schema.clone(),
             table: self.name.name.clone(),
             comment: table.comment.clone(),
-            columns: table
-                .columns
-                .iter()
-                .map(|c| self.column(table, c))
-                .collect::<Result<_>>()?,
+            columns: Vec::new(),
             primary_key: table.primary_key.clone(),
-            foreign_keys: table
-                .foreign_keys
-                .iter()
-                .map(|k| ForeignKeySpec {
-                    columns: k.columns.clone(),
-                    parent_schema: k.parent_schema.clone(),
-                    parent_table: k.parent_table.clone(),
-                    parent_columns: k.parent_columns.clone(),
-                })
-                .collect(),
-            indexes: table
-                .indexes
-                .iter()
-                .map(|i| crate::sql::IndexSpec {
-                    unique: i.unique,
-                    terms: i.terms.clone(),
-                })
-                .collect(),
-        })
+            foreign_keys: table.foreign_keys.iter().map(key).collect(),
+            indexes: table.indexes.iter().map(index).collect(),
+        }
     }
 
     /// What of one column differs, as sentences.
@@ -507,6 +543,23 @@ struct Diff<'a> {
 }
 
 impl<'a> Diff<'a> {
+    /// For a table whose columns are known.
+    fn with(look: &'a Look<'a>, found: &'a CatalogTable, spec: &'a TableSpec) -> Diff<'a> {
+        Diff {
+            look,
+            found,
+            wanted: spec,
+            renames: Vec::new(),
+            alter: AlterSpec {
+                table: spec.clone(),
+                changes: Vec::new(),
+                comment: false,
+            },
+            changes: Vec::new(),
+            ignored: Vec::new(),
+        }
+    }
+
     fn new(
         look: &'a Look<'a>,
         found: &'a CatalogTable,
@@ -514,19 +567,10 @@ impl<'a> Diff<'a> {
         notes: Vec<(&str, &str)>,
     ) -> Result<Diff<'a>> {
         let renames = renames(found, wanted, notes)?;
-        Ok(Diff {
-            look,
-            found,
-            wanted,
-            renames,
-            alter: AlterSpec {
-                table: look.spec(found)?,
-                changes: Vec::new(),
-                comment: false,
-            },
-            changes: Vec::new(),
-            ignored: Vec::new(),
-        })
+        let mut diff = Diff::with(look, found, wanted);
+        diff.alter.table = look.spec(found)?;
+        diff.renames = renames;
+        Ok(diff)
     }
 
     fn comment(&mut self) {
@@ -758,7 +802,7 @@ impl<'a> Diff<'a> {
             (Some(Type::Codec(a)), Type::Codec(b)) => {
                 a.name == b.name && old.storage == wanted.storage
             }
-            (_, Type::Codec(_)) => unmarked && from == to,
+            (_, Type::Codec(_)) => unmarked && look.fits(present, &wanted.storage),
             _ => false,
         };
         if keeps {

@@ -103,10 +103,11 @@ pub trait Dialect: Send + Sync {
     /// The statements that declare a table: types, table, indexes, comments. Executed in one transaction.
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>>;
     /// The statements that change a declared table. Run by [`super::Backend::alter_table`] only.
-    fn alter_table(&self, _alter: &AlterSpec) -> Result<Vec<Statement>> {
-        Err(Error::unsupported(
-            "tables of this database cannot be altered",
-        ))
+    fn alter_table(&self, alter: &AlterSpec) -> Result<Vec<Statement>>;
+    /// Whether a column that the catalogue says to be of this type can be one of that type: false if it is another one,
+    /// none if the names tell.
+    fn may_hold(&self, _database_type: &str, _storage: &StorageType) -> Option<bool> {
+        None
     }
     /// True if a column can be put between others, and moved. If not, new ones come last.
     fn orders_columns(&self) -> bool {

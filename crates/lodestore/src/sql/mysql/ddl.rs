@@ -8,7 +8,9 @@ use crate::definition::{CoreType, Default, Marker, NativeKind, StorageType, Type
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::convert::fraction_digits;
 use crate::sql::indexes::index_term;
-use crate::sql::{ColumnSpec, Dialect, IndexSpec, Statement, TableSpec};
+use crate::sql::{
+    AlterSpec, ColumnChange, ColumnSpec, Dialect, IndexSpec, Position, Statement, TableSpec,
+};
 use crate::value::Value;
 
 /// Characters of a column's comment that the server takes.
@@ -36,6 +38,55 @@ pub(super) fn dropped_table(dialect: &MySqlDialect, schema: &str) -> Statement {
          `dropped_at` datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)\n) ENGINE=InnoDB",
         dialect.full_name(schema, "~lode_dropped")
     ))
+}
+
+/// One statement, which the server runs wholly or not at all.
+pub(super) fn alter_table(dialect: &MySqlDialect, alter: &AlterSpec) -> Result<Statement> {
+    let table = &alter.table;
+    let place = |e: Error, column: &ColumnSpec| {
+        e.table(&table.schema, &table.table).attribute(&column.name)
+    };
+    let line = |column: &ColumnSpec, position: &Option<Position>| {
+        let line = column_line(dialect, column).map_err(|e| place(e, column))?;
+        Ok::<_, Error>(match position {
+            None => line,
+            Some(Position::First) => format!("{line} FIRST"),
+            Some(Position::After(other)) => format!("{line} AFTER {}", dialect.quote(other)),
+        })
+    };
+    let mut actions = Vec::new();
+    for change in &alter.changes {
+        actions.push(match change {
+            ColumnChange::Drop(name) => format!("DROP COLUMN {}", dialect.quote(name)),
+            ColumnChange::Add { column, position } => {
+                format!("ADD COLUMN {}", line(column, position)?)
+            }
+            ColumnChange::Modify {
+                old,
+                column,
+                position,
+                ..
+            } => match old.name == column.name {
+                true => format!("MODIFY COLUMN {}", line(column, position)?),
+                false => format!(
+                    "CHANGE COLUMN {} {}",
+                    dialect.quote(&old.name),
+                    line(column, position)?
+                ),
+            },
+        });
+    }
+    if alter.comment {
+        if table.comment.chars().count() > TABLE_COMMENT {
+            return Err(too_long("table", TABLE_COMMENT).table(&table.schema, &table.table));
+        }
+        actions.push(format!("COMMENT = {}", comment(&table.comment)));
+    }
+    Ok(Statement::new(format!(
+        "ALTER TABLE {}\n{}",
+        dialect.full_name(&table.schema, &table.table),
+        actions.join(",\n")
+    )))
 }
 
 pub(super) fn create_table(dialect: &MySqlDialect, table: &TableSpec) -> Result<Statement> {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{bind, ddl, translate};
 use crate::definition::StorageType;
 use crate::error::Result;
-use crate::sql::{BackendKind, Dialect, JsonStep, Statement, TableSpec};
+use crate::sql::{AlterSpec, BackendKind, Dialect, JsonStep, Statement, TableSpec};
 use crate::value::Value;
 
 /// SQL text for MySQL or MariaDB.
@@ -90,6 +90,10 @@ impl Dialect for MySqlDialect {
 
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>> {
         Ok(vec![ddl::create_table(self, table)?])
+    }
+
+    fn alter_table(&self, spec: &AlterSpec) -> Result<Vec<Statement>> {
+        Ok(vec![ddl::alter_table(self, spec)?])
     }
 
     fn parenthesised_union(&self) -> bool {

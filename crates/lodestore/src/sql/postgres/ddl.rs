@@ -59,22 +59,7 @@ pub(super) fn create_table(table: &TableSpec) -> Result<Vec<Statement>> {
     let mut texts = Vec::new();
     let mut lines = Vec::new();
     for column in &table.columns {
-        let place = |e: Error| e.table(&table.schema, &table.table).attribute(&column.name);
-        let type_ = match (&column.storage, &column.known_type) {
-            (StorageType::Core(CoreType::Enum(values)), known)
-                if known.is_none() || !column.inherited =>
-            {
-                let default = || dialect.full_name(&table.schema, &enum_name(values));
-                let name = known.clone().unwrap_or_else(default);
-                let create = create_enum(&name, values).map_err(place)?;
-                if !texts.contains(&create) {
-                    texts.push(create);
-                }
-                name
-            }
-            (_, Some(known)) => known.clone(),
-            (storage, None) => column_type(storage).map_err(place)?,
-        };
+        let type_ = spelled_type(table, column, &mut texts)?;
         lines.push(format!(
             "{} {type_}{}",
             dialect.quote(&column.name),
@@ -115,6 +100,30 @@ pub(super) fn create_table(table: &TableSpec) -> Result<Vec<Statement>> {
         ));
     }
     Ok(texts.into_iter().map(Statement::new).collect())
+}
+
+/// The SQL of a column's type. If it is an enum, what creates it goes to `texts`.
+pub(super) fn spelled_type(
+    table: &TableSpec,
+    column: &ColumnSpec,
+    texts: &mut Vec<String>,
+) -> Result<String> {
+    let place = |e: Error| e.table(&table.schema, &table.table).attribute(&column.name);
+    Ok(match (&column.storage, &column.known_type) {
+        (StorageType::Core(CoreType::Enum(values)), known)
+            if known.is_none() || !column.inherited =>
+        {
+            let default = || PostgresDialect.full_name(&table.schema, &enum_name(values));
+            let name = known.clone().unwrap_or_else(default);
+            let create = create_enum(&name, values).map_err(place)?;
+            if !texts.contains(&create) {
+                texts.push(create);
+            }
+            name
+        }
+        (_, Some(known)) => known.clone(),
+        (storage, None) => column_type(storage).map_err(place)?,
+    })
 }
 
 /// The name that the reference gives an enum type (spec: definition §3.2).
@@ -208,15 +217,23 @@ fn native_type(native: &NativeType) -> Result<String> {
     }
 }
 
-fn default_clause(column: &ColumnSpec) -> String {
+pub(super) fn default_clause(column: &ColumnSpec) -> String {
     if column.nullable {
         return String::new();
     }
-    match &column.default {
-        Default::Required => " NOT NULL".to_owned(),
-        Default::Null => " DEFAULT NULL".to_owned(),
-        Default::CurrentTimestamp(text) => format!(" NOT NULL DEFAULT {}", text.trim()),
-        Default::Literal(text) => format!(" NOT NULL DEFAULT {}", literal(text)),
+    match default_value(&column.default) {
+        Some(value) => format!(" NOT NULL DEFAULT {value}"),
+        None if column.default == Default::Null => " DEFAULT NULL".to_owned(),
+        None => " NOT NULL".to_owned(),
+    }
+}
+
+/// A default that is a value.
+pub(super) fn default_value(default: &Default) -> Option<String> {
+    match default {
+        Default::Required | Default::Null => None,
+        Default::CurrentTimestamp(text) => Some(text.trim().to_owned()),
+        Default::Literal(text) => Some(literal(text)),
     }
 }
 
@@ -235,7 +252,7 @@ fn term(table: &TableSpec, text: &str) -> Result<String> {
 }
 
 /// A string literal. Only for DDL, where nothing can be bound; sessions have `standard_conforming_strings` on.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{bind, ddl, translate};
+use super::{alter, bind, ddl, translate};
 use crate::definition::{CoreType, NativeKind, StorageType};
 use crate::error::Result;
-use crate::sql::{BackendKind, Dialect, JsonStep, Statement, TableSpec};
+use crate::sql::{AlterSpec, BackendKind, Dialect, JsonStep, Statement, TableSpec};
 use crate::value::Value;
 
 /// SQL text for PostgreSQL.
@@ -55,6 +55,18 @@ impl Dialect for PostgresDialect {
 
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>> {
         ddl::create_table(table)
+    }
+
+    fn alter_table(&self, spec: &AlterSpec) -> Result<Vec<Statement>> {
+        alter::alter_table(spec)
+    }
+
+    fn replica_identity(&self, schema: &str, table: &str, full: bool) -> Result<Statement> {
+        Ok(Statement::new(format!(
+            "ALTER TABLE {} REPLICA IDENTITY {}",
+            self.full_name(schema, table),
+            if full { "FULL" } else { "DEFAULT" }
+        )))
     }
 
     fn parenthesised_union(&self) -> bool {

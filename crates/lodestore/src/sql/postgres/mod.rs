@@ -8,6 +8,7 @@
 //! `decode` (rows into Arrow builders), `numeric` (the wire form of decimals), `errors` (SQLSTATE into kinds),
 //! `catalog` (what is there), `ddl`, `translate`.
 
+mod alter;
 mod backend;
 mod bind;
 mod catalog;

@@ -183,6 +183,12 @@ pub(super) fn column_line(
     Ok(line)
 }
 
+/// The storage class of a type's values; none for a type that SQLite does not have.
+pub(super) fn storage_class(storage: &StorageType) -> Option<&'static str> {
+    let (type_, _) = column_type("", storage).ok()?;
+    type_.split(' ').next()
+}
+
 /// The type, and the condition its values meet.
 fn column_type(name: &str, storage: &StorageType) -> Result<(&'static str, Option<String>)> {
     let range = |min: i64, max: i64| {

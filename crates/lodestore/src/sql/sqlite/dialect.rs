@@ -73,6 +73,12 @@ impl Dialect for SqliteDialect {
         alter::alter_table(self, spec)
     }
 
+    /// Few storage classes stand for many types.
+    fn may_hold(&self, database_type: &str, storage: &StorageType) -> Option<bool> {
+        let class = ddl::storage_class(storage)?;
+        Some(class.eq_ignore_ascii_case(database_type))
+    }
+
     fn parenthesised_union(&self) -> bool {
         false
     }

@@ -339,6 +339,9 @@ class Lode:
     def check_definition(
         self, schema: str, class_name: str, tier: str, master: str | None, definition: str, resolve: _Resolve
     ) -> list[str]: ...
+    def restore_lineage(
+        self, schema: str, class_name: str, tier: str, master: str | None, definition: str, resolve: _Resolve
+    ) -> bool: ...
     def alter(
         self, schema: str, class_name: str, tier: str, master: str | None, definition: str, resolve: _Resolve
     ) -> Alteration: ...

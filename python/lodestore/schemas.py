@@ -211,6 +211,8 @@ class Schema:
             if create:
                 declare_table(cls, cls.declaration_context)
         elif definition is not None:
+            if create:
+                _restore_lineage(cls)
             _warn_of_drift(cls)
         if definition is not None and "Table definition:" not in (cls.__doc__ or ""):
             cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\nTable definition:\n\n{definition}".strip()
@@ -271,7 +273,7 @@ class Schema:
         connection, database = self._assert_activated()
         found = self._find(name)
         if found is None:
-            known = [_lodestore.table_to_class(t) for t in self.list_tables()]
+            known = self._ipython_key_completions_()
             hint = _lodestore.did_you_mean(str(name), known) or ""
             raise DataJointError(f"the schema `{database}` has no table `{name}`. {hint}".rstrip())
         return FreeTable._of(connection, database, found)
@@ -287,7 +289,7 @@ class Schema:
             yield self.get_table(name)
 
     def _ipython_key_completions_(self) -> list[str]:
-        return [_lodestore.table_to_class(t) for t in self.list_tables()]
+        return [_class_name(t) for t in self.list_tables()]
 
     def make_classes(self, into: MutableMapping[str, Any] | None = None) -> None:
         """Adds a class for every table that a namespace does not have yet; default: where it is called."""
@@ -502,6 +504,15 @@ def _drift(cls: Any) -> list[str]:
     return cls._connection._native.check_definition(*_declaration(cls), _resolver(cls, cls.declaration_context or {}))
 
 
+def _restore_lineage(cls: Any) -> None:
+    """Records where the key of a table comes from, if that was lost. A failure is told, not raised."""
+    try:
+        if cls._connection._native.restore_lineage(*_declaration(cls), _resolver(cls, cls.declaration_context or {})):
+            logger.info("The lineage of %s was recorded again.", cls.__name__)
+    except (DataJointError, NotImplementedError) as error:
+        logger.warning("The lineage of %s could not be recorded: %s", cls.__name__, error)
+
+
 _drift_told: set[tuple[int, str, str]] = set()
 
 
@@ -626,6 +637,14 @@ def _part_targets(part: Any, master: type) -> set[str]:
     return found
 
 
+def _class_name(table: str) -> str:
+    """The class name of a stored name; of a part ``Master.Part``."""
+    tier, master = _lodestore.table_tier(table)
+    if tier == "part" and master is not None:
+        return f"{_lodestore.table_to_class(master)}.{_lodestore.table_to_class(table[len(master) + 2 :])}"
+    return _lodestore.table_to_class(table)
+
+
 def _snake(name: str) -> str:
     return (name[:1] + re.sub(r"([A-Z])", r"_\1", name[1:])).lower()
 
@@ -664,7 +683,9 @@ def _equal(given: Any, stored: Any) -> bool:
         pass
     if isinstance(stored, (bool, int, float, decimal.Decimal)):
         try:
-            return decimal.Decimal(str(given)) == decimal.Decimal(str(int(stored) if isinstance(stored, bool) else stored))
+            return decimal.Decimal(str(given)) == decimal.Decimal(
+                str(int(stored) if isinstance(stored, bool) else stored)
+            )
         except (decimal.InvalidOperation, ValueError):
             return False
     return str(given) == str(stored)

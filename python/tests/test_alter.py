@@ -250,7 +250,9 @@ def test_contents_are_compared_by_key(schema, log):
     table = declare(first)
     assert len(table()) == 2 and "differ from its contents" not in records(log)
     # As many rows as before, but another one.
-    table = declare([("a", 0.2, decimal.Decimal("1.50"), datetime.date(2024, 1, 2), 1, None), ("c", 1, None, None, 0, None)])
+    table = declare(
+        [("a", 0.2, decimal.Decimal("1.50"), datetime.date(2024, 1, 2), 1, None), ("c", 1, None, None, 0, None)]
+    )
     assert sorted(table.to_arrays("method")) == ["a", "b", "c"]
     text = records(log)
     assert "method='a'" in text and "gain=" in text and "price" not in text and "since" not in text

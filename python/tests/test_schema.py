@@ -401,3 +401,26 @@ def test_instance_schemas_and_tables(tmp_path):
     assert len(instance.FreeTable("own.t")) == 1
     assert isinstance(schema, dj.Schema)
     assert dj.list_schemas(instance.connection) == ["own"]
+
+
+def test_lost_lineage_is_recorded_again_on_decoration(lab):
+    before = lab.schema.lineage
+    dj.conn().query('DELETE FROM "lab.~lineage" WHERE table_name IN (\'session\', \'session__trial\')')
+    assert lab.schema.lineage != before
+    Subject, Rig = lab.Subject, lab.Rig
+
+    class Session(dj.Manual):
+        definition = lab.Session.definition
+
+        class Trial(dj.Part):
+            definition = lab.Session.Trial.definition
+
+    lab.schema(Session, context={"Subject": Subject, "Rig": Rig})
+    assert lab.schema.lineage == before
+
+
+def test_parts_are_suggested_as_they_are_looked_up(lab):
+    assert "Session.Trial" in lab.schema._ipython_key_completions_()
+    assert lab.schema["Session.Trial"].full_table_name == lab.Session.Trial.full_table_name
+    with pytest.raises(dj.DataJointError, match="Did you mean `Session.Trial`"):
+        lab.schema["SessionTrial"]

@@ -283,6 +283,30 @@ impl PyLode {
         )
     }
 
+    /// Records lost lineage again; true if there was some to record.
+    #[allow(clippy::too_many_arguments)]
+    fn restore_lineage(
+        &self,
+        py: Python<'_>,
+        schema: &str,
+        class_name: &str,
+        tier: &str,
+        master: Option<String>,
+        definition: &str,
+        resolve: Py<PyAny>,
+    ) -> PyResult<bool> {
+        self.with_declaration(
+            py,
+            schema,
+            class_name,
+            tier,
+            master,
+            definition,
+            resolve,
+            |lode, declare| lode.restore_lineage(declare),
+        )
+    }
+
     /// What it takes to change a declared table to a changed definition.
     #[allow(clippy::too_many_arguments)]
     fn alter(

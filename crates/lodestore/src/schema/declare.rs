@@ -123,6 +123,29 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     }
 }
 
+/// Derives the lineage of a declared table from its definition, if its primary key lacks some.
+pub(super) fn restore_lineage(lode: &Lode, declare: Declare<'_>) -> Result<bool> {
+    let table = table_name(lode, &declare)?;
+    let snapshot = lode.snapshot_with(&table)?;
+    let found = snapshot.require(&table.name)?;
+    let known = |column: &String| snapshot.origin(&table.name, column).is_some();
+    if found.primary_key.iter().all(known) || lode.in_transaction() {
+        return Ok(false);
+    }
+    let compiled =
+        compile(lode, &table, declare).map_err(|e| e.table(&table.schema, &table.name))?;
+    // Of a definition that has changed since only what the table has counts.
+    let present = |name: &str| found.columns.iter().any(|c| c.name == name);
+    let rows: Vec<(String, String)> = compiled
+        .lineage
+        .into_iter()
+        .filter(|(name, _)| present(name))
+        .collect();
+    let result = lode.transaction(|| lineage::replace(lode, &table, &rows));
+    lode.refresh(&table.schema);
+    result.map(|()| true)
+}
+
 pub(super) fn table_name(lode: &Lode, declare: &Declare<'_>) -> Result<TableName> {
     let table = match (declare.tier, declare.master) {
         (Tier::Part, Some(master)) => TableName::part_of(master, declare.class_name)?,

@@ -181,6 +181,12 @@ impl Lode {
         alter::differences(self, declare)
     }
 
+    /// Records the lineage of a declared table again if its primary key has lost some: true if it had (spec: definition
+    /// §9).
+    pub fn restore_lineage(&self, declare: Declare<'_>) -> Result<bool> {
+        declare::restore_lineage(self, declare)
+    }
+
     /// What it takes to change a declared table to a changed definition (spec: definition §11): a plan to look at and
     /// to execute. Refused ([`crate::ErrorKind::Unsupported`]): changes of the primary key, of foreign keys, of indexes,
     /// and of types that the values cannot follow. An error inside a transaction.

@@ -546,6 +546,34 @@ fn inherited_columns_without_markers_have_the_type_of_their_origin() {
     let _ = (grand, TableName::new("lab", "leaf").unwrap());
 }
 
+#[test]
+fn what_others_have_changed_is_seen_when_it_is_asked_for() {
+    for lab in Lab::all() {
+        let table = lab.declare("T", "id : int32\n---\na : int32");
+        let other = Lode::connect(lab.lode.config().clone()).unwrap();
+        let seen = Table::new(&other, table.name());
+        assert!(seen.query().heading().unwrap().get("b").is_none());
+        assert!(
+            !other
+                .is_declared(&TableName::new(&lab.schema, "later").unwrap())
+                .unwrap()
+        );
+        lab.alter("T", "id : int32\n---\na : int32\nb=1 : int32")
+            .unwrap();
+        let later = lab.declare("Later", "id : int32");
+        let all = row(&[("id", 1.into()), ("a", 2.into()), ("b", 3.into())]);
+        seen.insert1(all).unwrap();
+        assert_eq!(seen.restrict("b = 3").unwrap().count().unwrap(), 1);
+        assert!(other.is_declared(later.name()).unwrap());
+        assert_eq!(Table::new(&other, later.name()).query().count().unwrap(), 0);
+        lab.alter("T", "id : int32\n---\na : int32\nc=1 : int32")
+            .unwrap();
+        assert_eq!(seen.restrict("c = 1").unwrap().count().unwrap(), 1);
+        let error = seen.restrict("nothing = 1").unwrap_err();
+        assert!(error.message().contains("nothing"));
+    }
+}
+
 const TYPES: [(&str, &str); 9] = [
     ("int16", "7"),
     ("int64", "7"),

@@ -36,6 +36,7 @@ pub use top::Top;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::definition::TableName;
 use crate::error::{Error, Result};
@@ -142,7 +143,8 @@ impl Query {
 
     /// [`restrict`](Query::restrict), with the lineage check of query operands switched on or off (spec: queries §5).
     pub fn restrict_with(&self, cond: impl Into<Cond>, semantic_check: bool) -> Result<Query> {
-        restrict::restrict(self, cond.into(), semantic_check)
+        let cond = cond.into();
+        self.knowing_all(|query| restrict::restrict(query, cond.clone(), semantic_check))
     }
 
     /// Ordered and limited rows (spec: queries §9).
@@ -152,7 +154,9 @@ impl Query {
 
     /// Keeps, drops, renames and computes attributes; the primary key always stays (spec: queries §3).
     pub fn proj(&self, projection: Projection) -> Result<Query> {
-        project::project(&*self.select()?, &projection).map(Query::from_select)
+        self.knowing_all(|query| {
+            project::project(&*query.select()?, &projection).map(Query::from_select)
+        })
     }
 
     /// Pairs of matching rows (spec: queries §4).
@@ -253,6 +257,25 @@ impl Query {
             Node::Table { .. } => Shape::Plain,
             Node::Select(select) => select.shape(),
             Node::Failed(_) => Shape::Plain,
+        }
+    }
+
+    /// An operation on a table, done again if it met an unknown attribute and others have changed the table since it was
+    /// looked at.
+    fn knowing_all(&self, operation: impl Fn(&Query) -> Result<Query>) -> Result<Query> {
+        let result = operation(self);
+        let Node::Table { lode, name } = &*self.node else {
+            return result;
+        };
+        // Rows often name more than a table has, so that is not worth a look each time.
+        let age = match &result {
+            Err(e) if e.place().attribute.is_some() => Duration::ZERO,
+            Ok(query) if !query.ignored_keys().is_empty() => Duration::from_secs(10),
+            _ => return result,
+        };
+        match lode.read_again(name, age)? {
+            true => operation(self),
+            false => result,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::snapshot::{LINEAGE, Snapshot};
 use super::{
@@ -437,6 +438,20 @@ impl Lode {
         }
         self.refresh(&table.schema);
         self.snapshot(&table.schema)
+    }
+
+    /// Reads a table's schema again if what is cached may be old: it has no version, and was not read just now. True if
+    /// the table has other columns than before.
+    pub(crate) fn read_again(&self, table: &TableName, age: Duration) -> Result<bool> {
+        let before = self.known().get(&table.schema).cloned();
+        let Some(before) = before.filter(|b| b.version.is_none() && b.read_at.elapsed() > age)
+        else {
+            return Ok(false);
+        };
+        self.refresh(&table.schema);
+        let now = self.snapshot(&table.schema)?;
+        let columns = |s: &Snapshot| s.table(&table.name).map(|t| t.columns.clone());
+        Ok(columns(&before) != columns(&now))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Arc<Snapshot>>> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::reading::read_heading;
 use super::{Heading, Lode};
@@ -20,6 +21,8 @@ pub(super) struct Snapshot {
     pub(super) schema: String,
     /// The catalogue's version when this was read.
     pub(super) version: Option<u64>,
+    /// When this was read: without a version, how old it is.
+    pub(super) read_at: Instant,
     /// Sorted by name, hidden ones included.
     pub(super) tables: Vec<CatalogTable>,
     /// (table, attribute) → origin.
@@ -43,6 +46,7 @@ impl Snapshot {
             Ok(Snapshot {
                 schema: (*schema).to_owned(),
                 version,
+                read_at: Instant::now(),
                 tables,
                 lineage,
                 lineage_available,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::dropped;
 use super::keys::present_keys;
@@ -34,7 +35,15 @@ impl Table {
         options: &InsertOptions<'_>,
     ) -> Result<u64> {
         self.may_insert(options)?;
-        let heading = self.lode().heading(self.name())?;
+        let mut rows = rows.into_iter().peekable();
+        let mut heading = self.lode().heading(self.name())?;
+        let strange = |row: &Row| row.iter().any(|(name, _)| heading.get(name).is_none());
+        if !options.ignore_extra_fields
+            && rows.peek().is_some_and(strange)
+            && self.lode().read_again(self.name(), Duration::ZERO)?
+        {
+            heading = self.lode().heading(self.name())?;
+        }
         let rows = Rows::from_maps(rows, &heading, options.ignore_extra_fields)
             .map_err(|e| self.place(e))?;
         self.insert_rows(rows, options)
@@ -57,7 +66,11 @@ impl Table {
             return Ok(0);
         }
         let lode = self.lode();
-        let heading = lode.heading(self.name())?;
+        let mut heading = lode.heading(self.name())?;
+        let strange = rows.names.iter().any(|name| heading.get(name).is_none());
+        if strange && lode.read_again(self.name(), Duration::ZERO)? {
+            heading = lode.heading(self.name())?;
+        }
         let checked = check(
             rows,
             &heading,

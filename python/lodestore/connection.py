@@ -154,6 +154,11 @@ class Connection:
         return self._config
 
     @property
+    def adapter(self) -> Any:
+        """The text side of the database (quoting)."""
+        return self._native
+
+    @property
     def backend(self) -> str:
         """``sqlite``, ``postgresql`` or ``mysql``."""
         return self._native.backend

@@ -486,6 +486,52 @@ fn what_keeps_from_connecting_is_told() {
 }
 
 #[test]
+fn certificates_are_checked_if_that_is_asked_for() {
+    let Some(lab) = Lab::new() else { return };
+    let Ok(ca) = std::env::var("LODE_TEST_CA") else {
+        eprintln!("SKIPPED: no LODE_TEST_CA");
+        return;
+    };
+    let open = |host: &str, tls: Tls| {
+        MySql::open(ServerOptions {
+            host: host.into(),
+            tls,
+            ..lab.options.clone()
+        })
+    };
+    let cipher = |backend: MySql| {
+        let text = "SELECT variable_value FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'";
+        format!(
+            "{:?}",
+            backend
+                .query_any(&Statement::new(text))
+                .unwrap()
+                .value(0, 0)
+        )
+    };
+    let verify = |ca: Option<&str>| Tls::Verify {
+        ca: ca.map(Into::into),
+    };
+    // The name in the certificate.
+    let host = "localhost";
+    for tls in [Tls::Prefer, Tls::Require, verify(Some(&ca))] {
+        let encrypted = cipher(open(host, tls.clone()).unwrap());
+        assert_ne!(encrypted, "Text(\"\")", "{tls:?}");
+    }
+    assert_eq!(cipher(open(host, Tls::Off).unwrap()), "Text(\"\")");
+    for (host, tls, kind) in [
+        (host, verify(None), ErrorKind::LostConnection),
+        ("127.0.0.1", verify(Some(&ca)), ErrorKind::LostConnection),
+        (host, verify(Some("/no/such/file.pem")), ErrorKind::Config),
+    ] {
+        let error = open(host, tls).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+        assert!(error.hint_text().is_some(), "{error}");
+    }
+}
+
+#[test]
 fn a_missing_privilege_is_named() {
     let Some(lab) = Lab::new() else { return };
     lab.table();

@@ -117,6 +117,25 @@ pub trait Dialect: Send + Sync {
     fn replica_identity(&self, _schema: &str, _table: &str, _full: bool) -> Result<Statement> {
         Err(Error::invalid("only PostgreSQL has replica identities"))
     }
+    /// What sets a column to its declared default in an UPDATE. None if the database has no word for it: the default is
+    /// then written out.
+    fn default_word(&self) -> Option<&'static str> {
+        (self.kind() != BackendKind::Sqlite).then_some("DEFAULT")
+    }
+    /// The quoted name of a temporary table for this session, used for tables of a schema.
+    fn temporary_name(&self, schema: &str, name: &str) -> String {
+        match self.kind() {
+            BackendKind::MySql => self.full_name(schema, name),
+            _ => self.quote(name),
+        }
+    }
+    /// The statement that drops a temporary table, given by its quoted name, if it is there; it ends no transaction.
+    fn drop_temporary(&self, name: &str) -> Statement {
+        Statement::new(match self.kind() {
+            BackendKind::MySql => format!("DROP TEMPORARY TABLE IF EXISTS {name}"),
+            _ => format!("DROP TABLE IF EXISTS {name}"),
+        })
+    }
     /// True if a transaction covers declarations. Otherwise each takes effect at once and commits what is open.
     fn transactional_ddl(&self) -> bool {
         self.kind() != BackendKind::MySql

@@ -233,10 +233,13 @@ impl<'a> Cascade<'a> {
         for table in &self.order {
             let (keys, columns) = (self.keys_of(table), self.key_columns(table, None)?);
             let name = dialect.full_name(&table.schema, &table.name);
+            // Not every database forgets it when an earlier transaction was rolled back.
+            self.lode
+                .backend()
+                .execute(&dialect.drop_temporary(&keys))?;
             self.execute_text(format!(
-                "CREATE TEMPORARY TABLE IF NOT EXISTS {keys} AS SELECT {columns} FROM {name} WHERE 1 = 0"
+                "CREATE TEMPORARY TABLE {keys} AS SELECT {columns} FROM {name} WHERE 1 = 0"
             ))?;
-            self.execute_text(format!("DELETE FROM {keys}"))?;
         }
         let (keys, columns) = (
             self.keys_of(&self.seed),
@@ -482,15 +485,15 @@ impl<'a> Cascade<'a> {
 
     fn clear(&self) -> Result<()> {
         for table in &self.order {
-            self.execute_text(format!("DROP TABLE {}", self.keys_of(table)))?;
+            let statement = self.lode.dialect().drop_temporary(&self.keys_of(table));
+            self.lode.backend().execute(&statement)?;
         }
         Ok(())
     }
 
     fn keys_of(&self, table: &TableName) -> String {
-        self.lode
-            .dialect()
-            .quote(self.keys.get(table).map_or("~lode_keys", String::as_str))
+        let name = self.keys.get(table).map_or("~lode_keys", String::as_str);
+        self.lode.dialect().temporary_name(&table.schema, name)
     }
 
     /// The primary key as a list of columns.

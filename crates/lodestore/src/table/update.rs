@@ -135,7 +135,10 @@ impl Table {
         let dialect = lode.dialect();
         let heading = lode.heading(self.name())?;
         let name = dialect.full_name(&self.name().schema, &self.name().name);
-        let defaults = self.default_expressions()?;
+        let defaults = match dialect.default_word() {
+            Some(_) => HashMap::new(),
+            None => self.default_expressions()?,
+        };
         let (mut sets, mut conditions) = (Vec::new(), Vec::new());
         let (mut params, mut key) = (Vec::new(), Vec::new());
         for (attribute, value) in attributes.iter().zip(row).filter(|(a, _)| !a.in_key) {
@@ -146,9 +149,8 @@ impl Table {
                     sets.push(format!("{column} = {}", dialect.placeholder(params.len())));
                 }
                 None => {
-                    let default = defaults
-                        .get(&*attribute.name)
-                        .map_or("NULL", String::as_str);
+                    let written = defaults.get(&*attribute.name).map(String::as_str);
+                    let default = dialect.default_word().or(written).unwrap_or("NULL");
                     sets.push(format!("{column} = {default}"));
                 }
             }

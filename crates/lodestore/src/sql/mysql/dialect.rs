@@ -143,7 +143,10 @@ impl Dialect for MySqlDialect {
     fn json_equal(&self, left: &str, right: &str) -> String {
         match self.mariadb {
             // Values of JSON functions are texts there.
-            true if self.version >= (10, 7, 0) => format!("JSON_EQUALS({left}, {right})"),
+            // Not JSON_EQUALS: as a condition it is true of NULL (MariaDB 10.11).
+            true if self.version >= (10, 7, 0) => {
+                format!("(JSON_NORMALIZE({left})=JSON_NORMALIZE({right}))")
+            }
             true => {
                 format!("(JSON_CONTAINS({left}, {right}) AND JSON_CONTAINS({right}, {left}))")
             }

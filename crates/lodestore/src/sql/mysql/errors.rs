@@ -56,7 +56,10 @@ fn server_error(code: u16, message: &str, sql: &str) -> Error {
         false => e.hint(statement_hint(sql)),
     };
     match code {
-        1062 | 1022 | 1169 | 1586 => duplicate(message),
+        // The attribute is added by the insert, which knows the columns of the index.
+        1062 | 1022 | 1169 | 1586 => {
+            Error::new(ErrorKind::Duplicate, "a row with this key exists already")
+        }
         1452 | 1216 => match parse_constraint(message) {
             Some(c) => Error::new(
                 ErrorKind::Integrity,
@@ -116,14 +119,15 @@ fn server_error(code: u16, message: &str, sql: &str) -> Error {
             format!("there is no schema `{}`", quoted(message, 0).unwrap_or("?")),
         ),
         1050 => plain(ErrorKind::Invalid),
+        // Can't create database 'lab'; …
         1007 => Error::invalid(format!(
             "the schema `{}` exists already",
-            quoted(message, 0).unwrap_or("?")
+            message.split('\'').nth(2).unwrap_or("?")
         )),
         1064 | 1149 | 1305 | 1582 | 1583 | 1630 | 1055 | 1056 | 1111 | 1140 | 1222 | 1241 | 1248 | 1052 => {
             with_sql(plain(ErrorKind::QuerySyntax))
         }
-        1213 | 3572 if code == 1213 => Error::new(
+        1213 => Error::new(
             ErrorKind::Deadlock,
             "the database ended a deadlock by undoing this transaction",
         )
@@ -174,14 +178,7 @@ fn server_error(code: u16, message: &str, sql: &str) -> Error {
     }
 }
 
-/// `Duplicate entry '1-2' for key 'PRIMARY'`; the index may be written `table.index`. The attribute is added by the
-/// insert, which knows the columns of the index.
-fn duplicate(message: &str) -> Error {
-    let _ = message;
-    Error::new(ErrorKind::Duplicate, "a row with this key exists already")
-}
-
-/// The index that a duplicate was found in.
+/// The index that a duplicate was found in: `Duplicate entry '1-2' for key 'PRIMARY'`, or `'table.PRIMARY'`.
 pub(super) fn duplicate_index(error: &Error) -> Option<String> {
     let native = native(error)?;
     let (_, rest) = native.message.rsplit_once(" for key ")?;
@@ -336,6 +333,10 @@ pub(super) fn connecting(error: mysql::Error, options: &ServerOptions) -> Error 
     let fail = |kind, message: String| Error::new(kind, message);
     let mapped = match &error {
         mysql::Error::IoError(e) => io_error(e.kind(), &e.to_string(), &place, options),
+        // What the encryption says comes this way too.
+        mysql::Error::CodecError(e) => {
+            io_error(io::ErrorKind::Other, &e.to_string(), &place, options)
+        }
         mysql::Error::DriverError(mysql::DriverError::ConnectTimeout) => {
             io_error(io::ErrorKind::TimedOut, "", &place, options)
         }

@@ -49,6 +49,17 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn open(options: &ServerOptions) -> Result<Session> {
+        if let Tls::Verify { ca: Some(path) } = &options.tls
+            && !path.is_file()
+        {
+            let shown = path.display().to_string();
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("there is no certificate file {shown}"),
+            )
+            .path(shown)
+            .hint("Correct `ca` in `database.use_tls`."));
+        }
         let conn = connect(options).map_err(|e| errors::connecting(e, options))?;
         Session::ready(conn).map_err(|e| match e.kind() {
             ErrorKind::Unsupported => e,

@@ -231,8 +231,9 @@ pub(super) fn catalogs(session: &mut Session, schemas: &[&str]) -> Result<Vec<Ve
              seq_in_index FROM information_schema.statistics WHERE table_schema IN ({{in}})"
         ),
     )?;
-    // (place of first appearance, position) of each term: the catalogue tells indexes in the order of the table.
-    let mut terms: HashMap<(String, String), Vec<(i64, CatalogIndex, String)>> = HashMap::new();
+    // Each with its position in its index; the catalogue tells indexes in the order of the table.
+    type Term = (i64, CatalogIndex, String);
+    let mut terms: HashMap<(String, String), Vec<Term>> = HashMap::new();
     for row in 0..batch.rows {
         let key = (text(&batch, row, 0), text(&batch, row, 1));
         if !found.contains_key(&key) {

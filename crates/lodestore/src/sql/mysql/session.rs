@@ -172,10 +172,7 @@ impl Session {
         {
             Err(e) => failed = Some(e),
             Ok(mut found) => {
-                let mut decoder = match Decoder::new(columns, found.columns().as_ref()) {
-                    Ok(decoder) => decoder,
-                    Err(e) => return Err(e),
-                };
+                let mut decoder = Decoder::new(columns, found.columns().as_ref())?;
                 loop {
                     match found.next() {
                         None => {

@@ -174,7 +174,7 @@ async fn read(
     let rows = link.client.query_raw(fetch, none).await;
     let mut rows = pin!(rows.map_err(|e| cursor_lost(link.fail(e, "")))?);
     while let Some(row) = rows.next().await {
-        decoder.push(&row.map_err(|e| link.fail(e, ""))?)?;
+        decoder.push(&row.map_err(|e| cursor_lost(link.fail(e, "")))?)?;
     }
     Ok(())
 }

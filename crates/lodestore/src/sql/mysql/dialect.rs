@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{bind, ddl, translate};
-use crate::definition::StorageType;
+use crate::definition::{CoreType, StorageType};
 use crate::error::Result;
 use crate::sql::{AlterSpec, BackendKind, Dialect, JsonStep, Statement, TableSpec};
 use crate::value::Value;
@@ -94,6 +94,15 @@ impl Dialect for MySqlDialect {
 
     fn alter_table(&self, spec: &AlterSpec) -> Result<Vec<Statement>> {
         Ok(vec![ddl::alter_table(self, spec)?])
+    }
+
+    fn may_hold(&self, database_type: &str, storage: &StorageType) -> Option<bool> {
+        match storage {
+            StorageType::Core(CoreType::Bool) => Some(database_type == "tinyint"),
+            // MariaDB has no type of that name inside.
+            StorageType::Core(CoreType::Json) => Some(matches!(database_type, "json" | "longtext")),
+            _ => None,
+        }
     }
 
     fn parenthesised_union(&self) -> bool {

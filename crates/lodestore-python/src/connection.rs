@@ -424,6 +424,7 @@ impl PyLode {
     ) -> PyResult<Bound<'py, PyDict>> {
         let lode = self.lode();
         let names: Vec<&str> = schemas.iter().map(String::as_str).collect();
+        lode.look_again();
         let graph = py.detach(|| lode.dependencies(&names)).or_raise()?;
         let full = |t: &TableName| lode.dialect().full_name(&t.schema, &t.name);
         let dict = PyDict::new(py);

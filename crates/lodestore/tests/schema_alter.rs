@@ -569,6 +569,14 @@ fn what_others_have_changed_is_seen_when_it_is_asked_for() {
         lab.alter("T", "id : int32\n---\na : int32\nc=1 : int32")
             .unwrap();
         assert_eq!(seen.restrict("c = 1").unwrap().count().unwrap(), 1);
+        lab.declare("Last", "-> Later");
+        let names: Vec<String> = other
+            .tables(&lab.schema)
+            .unwrap()
+            .into_iter()
+            .map(|t| t.name)
+            .collect();
+        assert_eq!(names, ["later", "last", "t"]);
         let error = seen.restrict("nothing = 1").unwrap_err();
         assert!(error.message().contains("nothing"));
     }

@@ -52,10 +52,11 @@ fn add(lode: &Lode, schema: &str, table: &str, attribute: &str, origin: &str) ->
 
 /// Recomputes a schema's lineage from its foreign keys, parents first, then replaces it.
 pub(super) fn rebuild(lode: &Lode, schema: &str) -> Result<()> {
+    let order = lode.tables(schema)?;
     let snapshot = lode.snapshot(schema)?;
     let mut known: HashMap<(String, String), String> = HashMap::new();
     let mut rows = Vec::new();
-    for name in lode.tables(schema)? {
+    for name in order {
         let table = snapshot.require(&name.name)?;
         for column in table.columns.iter().filter(|c| !c.name.starts_with('_')) {
             // Where two keys share a column the last one decides, as on declaration.

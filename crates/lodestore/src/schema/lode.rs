@@ -142,6 +142,7 @@ impl Lode {
 
     /// The visible tables of a schema in topological order, parts directly after their master.
     pub fn tables(&self, schema: &str) -> Result<Vec<TableName>> {
+        self.look_again();
         let order = self.dependencies(&[schema])?.topo_sort()?;
         Ok(order.into_iter().filter(|t| t.schema == schema).collect())
     }
@@ -438,6 +439,11 @@ impl Lode {
         }
         self.refresh(&table.schema);
         self.snapshot(&table.schema)
+    }
+
+    /// Forgets what may be old: for operations that are to see what is there now, whoever made it.
+    pub fn look_again(&self) {
+        self.known().retain(|_, s| s.version.is_some());
     }
 
     /// Reads a table's schema again if what is cached may be old: it has no version, and was not read just now. True if

@@ -550,6 +550,7 @@ impl Table {
     /// Drops the table and every table that depends on it, over all schemas. Returns the tables, in the order of
     /// dropping; none if declined (spec: manipulation §4.9).
     pub fn drop_table(&self, mut options: DropOptions<'_>) -> Result<Vec<TableName>> {
+        self.lode().look_again();
         let lode = self.lode();
         if options.part_integrity == PartIntegrity::Cascade {
             return Err(self.place(Error::new(

@@ -141,7 +141,7 @@ pub(super) fn restore_lineage(lode: &Lode, declare: Declare<'_>) -> Result<bool>
         .into_iter()
         .filter(|(name, _)| present(name))
         .collect();
-    let result = lode.transaction(|| lineage::replace(lode, &table, &rows));
+    let result = lineage::replace(lode, &table, &rows);
     lode.refresh(&table.schema);
     result.map(|()| true)
 }

@@ -150,11 +150,16 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Runs what [`Dialect::alter_table`] gave, all of it or nothing (as far as the database can undo DDL). `seen` is the
     /// catalogue's version when that was made: if it has changed, nothing is done and it is an error.
     fn alter_table(&self, statements: &[Statement], _seen: Option<u64>) -> Result<()> {
+        let run = || {
+            statements
+                .iter()
+                .try_for_each(|s| self.execute(s).map(|_| ()))
+        };
+        if !self.dialect().transactional_ddl() {
+            return run();
+        }
         self.begin()?;
-        let result = statements
-            .iter()
-            .try_for_each(|s| self.execute(s).map(|_| ()))
-            .and_then(|()| self.commit());
+        let result = run().and_then(|()| self.commit());
         if result.is_err() {
             // The caller is told of the first error; a second one has the same cause.
             let _ = self.rollback();

@@ -342,7 +342,7 @@ impl Backend for Postgres {
     fn lock_writer(&self, schema: &str) -> Result<()> {
         let number = self.lock_number(schema);
         let text = format!("SELECT pg_catalog.pg_advisory_xact_lock_shared({number})");
-        // Not under a savepoint's undoing: released with the transaction only.
+        // Lasts as long as the transaction: the savepoint around it is released, not rolled back.
         self.run(Run::Write, async |link| link.batch(&text).await)
     }
 

@@ -212,7 +212,10 @@ pub(super) async fn catalogs(link: &mut Link, schemas: &[&str]) -> Result<Vec<Ve
             out[*s][*t].indexes.push(CatalogIndex {
                 name: get(row, 1)?,
                 unique: get(row, 2)?,
-                terms: get(row, 3)?,
+                terms: get::<Vec<String>>(row, 3)?
+                    .into_iter()
+                    .map(|term| json_term(&term).unwrap_or(term))
+                    .collect(),
             });
         }
     }
@@ -240,6 +243,26 @@ fn column(row: &Row) -> Result<CatalogColumn> {
         comment: comment.replace("\\\"", "\""),
         auto_increment: sequence || get(row, 6)?,
     })
+}
+
+/// The JSON path as it was written: `jsonb_extract_path_text(m, VARIADIC ARRAY['a'::text])` → `m.a`.
+fn json_term(term: &str) -> Option<String> {
+    let inner = term
+        .strip_prefix("jsonb_extract_path_text(")?
+        .strip_suffix("])")?;
+    let (column, path) = inner.split_once(", VARIADIC ARRAY[")?;
+    let mut out = column.to_owned();
+    for step in path.split(", ") {
+        let step = step.strip_prefix('\'')?.strip_suffix("'::text")?;
+        if step.is_empty() || !step.chars().all(|c| c.is_alphanumeric() || c == '_') {
+            return None;
+        }
+        match step.bytes().all(|b| b.is_ascii_digit()) {
+            true => out.push_str(&format!("[{step}]")),
+            false => out.push_str(&format!(".{step}")),
+        }
+    }
+    Some(out)
 }
 
 /// What the reference calls a type (spec: definition §8.1).

@@ -153,7 +153,7 @@ fn create_enum(name: &str, values: &[String]) -> Result<String> {
     let labels = labels.join(", ");
     let mut tag = "$lode$".to_owned();
     while labels.contains(&tag) || name.contains(&tag) {
-        tag.insert_str(1, "x");
+        tag.insert(1, 'x');
     }
     let as_text = literal(name);
     Ok(format!(
@@ -274,7 +274,7 @@ async fn drop_types(link: &mut Link, schema: &str, types: &[String]) -> Result<(
         let name = PostgresDialect.full_name(schema, type_);
         let mut tag = "$lode$".to_owned();
         while name.contains(&tag) {
-            tag.insert_str(1, "x");
+            tag.insert(1, 'x');
         }
         link.batch(&format!(
             "DO {tag} BEGIN DROP TYPE IF EXISTS {name}; \

@@ -57,6 +57,8 @@ pub(super) struct Link {
     /// The server's process.
     pub(super) id: i64,
     pub(super) user: String,
+    /// The server has said good-bye; the socket may still look open for a moment.
+    lost: bool,
     prepared: HashMap<String, (tokio_postgres::Statement, u64)>,
     clock: u64,
 }
@@ -155,6 +157,7 @@ impl Session {
                     Err(error) if error.kind() == ErrorKind::LostConnection => error,
                     other => return other,
                 };
+                link.lost = true;
                 if inside {
                     return Err(state.transaction_lost(error));
                 }
@@ -202,11 +205,13 @@ impl Session {
                         return Ok(value);
                     }
                     Err(error) if error.kind() == ErrorKind::LostConnection && again => {
+                        link.lost = true;
                         again = false
                     }
                     Err(error) => {
-                        if error.kind() != ErrorKind::LostConnection {
-                            let _ = link.batch("ROLLBACK").await;
+                        match error.kind() {
+                            ErrorKind::LostConnection => link.lost = true,
+                            _ => drop(link.batch("ROLLBACK").await),
                         }
                         return Err(error);
                     }
@@ -229,6 +234,7 @@ impl Session {
             state.transaction = None;
             match result {
                 Err(error) if error.kind() == ErrorKind::LostConnection => {
+                    link.lost = true;
                     Err(error.hint("Nobody knows whether the transaction was committed."))
                 }
                 Err(error) => {
@@ -295,7 +301,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         if self.process != std::process::id() {
             // The socket is the parent's: not even a good-bye may be sent on it.
-            std::mem::forget(self.lock().link.take());
+            let state = self.state.get_mut();
+            std::mem::forget(state.unwrap_or_else(PoisonError::into_inner).link.take());
             std::mem::forget(self.runtime.take());
             return;
         }
@@ -395,6 +402,7 @@ impl Link {
             driver,
             id: id.unwrap_or(0),
             user: options.user.clone(),
+            lost: false,
             prepared: HashMap::new(),
             clock: 0,
         })
@@ -406,7 +414,7 @@ impl Link {
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }
-        self.client.is_closed()
+        self.lost || self.client.is_closed()
     }
 
     pub(super) fn fail(&self, error: tokio_postgres::Error, sql: &str) -> Error {

@@ -20,7 +20,7 @@ use crate::value::Batch;
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// A session that a stream has done with and the next one may use.
-pub(super) type Spare = Arc<Mutex<Option<Session>>>;
+pub(super) type Spare = Arc<Mutex<Option<Box<Session>>>>;
 
 /// A running query.
 pub(super) struct Stream {
@@ -35,7 +35,7 @@ pub(super) struct Stream {
 
 enum Place {
     /// A session of its own, which goes back when it is done.
-    Own(Option<Session>, Spare),
+    Own(Option<Box<Session>>, Spare),
     /// That of the open transaction.
     Shared(Arc<Session>),
 }
@@ -53,7 +53,7 @@ impl Stream {
         let session = match kept {
             Some(session) if session.process == std::process::id() => session,
             // Dropping what a parent process has left does not touch it.
-            _ => Session::open(options)?,
+            _ => Box::new(Session::open(options)?),
         };
         let cursor = "\"lode\"".to_owned();
         let fetch = session.begin(options, SNAPSHOT, async |link| {
@@ -96,7 +96,7 @@ impl Stream {
 
     fn next_batch(&mut self) -> Result<Option<Batch>> {
         let (session, run) = match &self.session {
-            Place::Own(Some(session), _) => (session, Run::Bare),
+            Place::Own(Some(session), _) => (&**session, Run::Bare),
             Place::Own(None, _) => return Ok(None),
             Place::Shared(session) => (&**session, Run::Read),
         };

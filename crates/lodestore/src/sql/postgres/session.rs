@@ -255,8 +255,11 @@ impl Session {
         self.block_on(async || match &mut state.link {
             // A connection that is gone has rolled back.
             Some(link) => match link.batch("ROLLBACK").await {
-                Err(error) if error.kind() != ErrorKind::LostConnection => Err(error),
-                _ => Ok(()),
+                Err(error) if error.kind() == ErrorKind::LostConnection => {
+                    link.lost = true;
+                    Ok(())
+                }
+                other => other,
             },
             None => Ok(()),
         })

@@ -38,33 +38,59 @@ def pytest_collection_modifyitems(config, items):
     items[:] = kept
 
 
+class Server:
+    """The server under test, and an administrator's session that no test touches."""
+
+    def __init__(self, url):
+        parts = urllib.parse.urlsplit(url)
+        self.place = {"host": parts.hostname, "port": parts.port, "user": parts.username}
+        self.place["password"] = parts.password or ""
+        self.name = parts.path.strip("/") or None
+        self.made = None
+        if BACKEND == "postgresql":
+            # A database of this run's own.
+            self.made = f"lode_run_{os.getpid()}"
+            with dj.Connection(**self.place, backend=BACKEND, database_name=self.name) as first:
+                first.query(f"CREATE DATABASE {self.made}")
+        self.admin = dj.Connection(**self.place, backend=BACKEND, database_name=self.made or self.name)
+        if BACKEND == "mysql":
+            self.admin.query("SET FOREIGN_KEY_CHECKS=0")
+        self.before = set(self.schemas())
+        if "lab" in self.before:
+            pytest.exit(f"the server at {parts.hostname}:{parts.port} has a schema `lab`: that is what the tests make")
+
+    def environment(self):
+        names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASS"}
+        found = {f"DJ_{names[key]}": str(value) for key, value in self.place.items()}
+        database = self.made or self.name
+        return {**found, "DJ_BACKEND": BACKEND, **({"DJ_DATABASE_NAME": database} if database else {})}
+
+    def schemas(self):
+        return [row[0] for row in self.admin.query("SELECT schema_name FROM information_schema.schemata").fetchall()]
+
+    def clean(self):
+        """Ends all sessions but the administrator's, and removes what a test has left, whatever it left it in."""
+        for other in list(connection._open.values()):
+            if other is not self.admin and other._process == os.getpid():
+                other.close()
+        for name in set(self.schemas()) - self.before:
+            quoted = self.admin._native.quote_identifier(name)
+            self.admin.query(f"DROP SCHEMA {quoted}" + (" CASCADE" if BACKEND == "postgresql" else ""))
+
+    def close(self):
+        self.admin.close()
+        if self.made:
+            with dj.Connection(**self.place, backend=BACKEND, database_name=self.name) as first:
+                first.query(f"DROP DATABASE {self.made} WITH (FORCE)")
+
+
 @pytest.fixture(scope="session")
 def server():
-    """Settings of the server, as environment variables: a database of this run's own, where a server has such."""
-    if URL is None:
-        yield {}
-        return
-    parts = urllib.parse.urlsplit(URL)
-    place = {"backend": BACKEND, "host": parts.hostname, "port": parts.port, "user": parts.username}
-    place["password"] = parts.password or ""
-    name = parts.path.strip("/")
-    if BACKEND == "postgresql":
-        run = f"lode_run_{os.getpid()}"
-        with dj.Connection(**place, database_name=name) as admin:
-            admin.query(f"CREATE DATABASE {run}")
-    else:
-        run = name
-    yield {
-        "DJ_BACKEND": BACKEND,
-        "DJ_HOST": parts.hostname,
-        "DJ_PORT": str(parts.port),
-        "DJ_USER": parts.username,
-        "DJ_PASS": parts.password or "",
-        **({"DJ_DATABASE_NAME": run} if run else {}),
-    }
-    if BACKEND == "postgresql":
-        with dj.Connection(**place, database_name=name) as admin:
-            admin.query(f"DROP DATABASE {run} WITH (FORCE)")
+    """The server under test; none for SQLite."""
+    found = Server(URL) if URL else None
+    yield found
+    if found:
+        found.close()
 
 
 @pytest.fixture(autouse=True)
@@ -73,9 +99,9 @@ def fresh(tmp_path, monkeypatch, server):
     for name in list(os.environ):
         if name.startswith(("DJ_", "LODE_")):
             monkeypatch.delenv(name)
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
     if server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
         # Where SQLite's default store would be.
         store = {"protocol": "file", "location": str(tmp_path / "lodestore.db.objects")}
         monkeypatch.setenv("DJ_STORES", json.dumps({"default": "main", "main": store}))
@@ -87,33 +113,11 @@ def fresh(tmp_path, monkeypatch, server):
     monkeypatch.setattr(settings, "_global", None)
     monkeypatch.setattr(connection, "_singleton", None)
     dj.config.safemode = False
-    before = schemas_of(server)
     yield tmp_path
     if server:
-        for other in list(connection._open.values()):
-            other.close()
-        drop_schemas(server, before)
+        server.clean()
     elif connection._singleton is not None:
         connection._singleton.close()
-
-
-def schemas_of(server):
-    """The names of all schemas on the server."""
-    if not server:
-        return set()
-    with dj.Connection() as admin:
-        return set(dj.list_schemas(admin))
-
-
-def drop_schemas(server, before):
-    """Removes what a test has left, whatever it left it in."""
-    with dj.Connection() as admin:
-        left = set(dj.list_schemas(admin)) - before
-        if BACKEND == "mysql":
-            admin.query("SET FOREIGN_KEY_CHECKS=0")
-        for name in left:
-            quoted = admin._native.quote_identifier(name)
-            admin.query(f"DROP SCHEMA {quoted}" + (" CASCADE" if BACKEND == "postgresql" else ""))
 
 
 @pytest.fixture

@@ -102,9 +102,9 @@ def fresh(tmp_path, monkeypatch, server):
     if server:
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
-        # Where SQLite's default store would be.
+        # What SQLite's default store is.
         store = {"protocol": "file", "location": str(tmp_path / "lodestore.db.objects")}
-        monkeypatch.setenv("DJ_STORES", json.dumps({"default": "main", "main": store}))
+        (tmp_path / "datajoint.json").write_text(json.dumps({"stores": {"default": "local", "local": store}}))
         monkeypatch.setenv("LODE_CREATE_LOCATIONS", "true")
         monkeypatch.setenv("LODE_GC_GRACE", "0")
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,9 @@ import pytest
 import lodestore as dj
 from lodestore import settings
 
+# Settings have nothing to do with the database; what the test server needs would be in the way.
+pytestmark = pytest.mark.sqlite
+
 
 def reload():
     settings._global = None

@@ -7,6 +7,7 @@ import builtins
 import pytest
 
 import lodestore as dj
+from support import full
 from lodestore import errors
 
 
@@ -89,7 +90,7 @@ def test_through_renamed_and_optional_foreign_keys(lab):
 
 def test_a_dry_run_counts(lab):
     counts = (lab.Subject & "subject_id = 1").delete(dry_run=True)
-    assert counts == {'"lab.subject"': 1, '"lab.session"': 2, '"lab.session__trial"': 3}
+    assert counts == {full("lab.subject"): 1, full("lab.session"): 2, full("lab.session__trial"): 3}
     assert sizes(lab) == (3, 3, 4)
 
 
@@ -101,8 +102,8 @@ def test_declined(lab, answer, no, caplog):
         assert (lab.Subject & "subject_id = 1").delete() == 0
     assert answer.asked == ["Commit deletes? [yes, No]: "] and sizes(lab) == (3, 3, 4)
     for said in (
-        'Deleting 1 rows from "lab.subject"',
-        'Deleting 3 rows from "lab.session__trial"',
+        f"Deleting 1 rows from {full('lab.subject')}",
+        f"Deleting 3 rows from {full('lab.session__trial')}",
         "cancelled",
     ):
         assert said in caplog.text
@@ -233,7 +234,7 @@ def test_drop_asks_and_takes_dependents(lab, answer, caplog):
     answer.append("no")
     with caplog.at_level("INFO", "lodestore"):
         lab.Subject.drop()
-    assert answer.asked == ["Proceed? [yes, No]: "] and '"lab.session" (3 tuples)' in caplog.text
+    assert answer.asked == ["Proceed? [yes, No]: "] and f"{full('lab.session')} (3 tuples)" in caplog.text
     assert lab.Subject.is_declared
     answer.append("yes")
     lab.Subject.drop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import lodestore as dj
+from support import full
 from lodestore import errors
 
 
@@ -224,6 +224,7 @@ def open_folder(fresh):
     fresh.chmod(0o755)
 
 
+@pytest.mark.sqlite
 def test_a_read_only_directory(open_folder):
     folder = open_folder / "empty"
     (folder / ".git").mkdir(parents=True)  # a project of its own
@@ -243,6 +244,7 @@ def test_a_store_that_may_only_be_read(open_folder):
     assert done.stdout.startswith("StoreError") and str(folder / "ro") in done.stdout
 
 
+@pytest.mark.sqlite
 def test_a_database_that_may_only_be_read(open_folder, schema):
     @schema
     class T(dj.Manual):
@@ -259,6 +261,7 @@ def test_a_database_that_may_only_be_read(open_folder, schema):
     assert "Check the permissions" in done.stdout
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_database(fresh):
     Path("lodestore.db").write_bytes(b"something else entirely" * 100)
     with pytest.raises(dj.DataJointError, match="lodestore.db|not a database"):
@@ -275,6 +278,7 @@ connection.rollback()
 """
 
 
+@pytest.mark.sqlite
 def test_a_database_locked_by_another_process(lab):
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, "lodestore.db"],
@@ -315,11 +319,7 @@ def test_a_missing_object_is_named(kinds):
 
 def test_foreign_bytes_in_a_blob(kinds):
     kinds.proj()  # the table is there
-    dj.conn().close()
-    with sqlite3.connect("lodestore.db") as database:
-        database.execute("""UPDATE "lab.kinds" SET value = x'00112233' WHERE id = 1""")
-    database.close()
-    dj.conn().connect()
+    dj.conn().query(f"UPDATE {full('lab.kinds')} SET value = %s WHERE id = 1", (b"\0\x11\x22\x33",))
     with pytest.raises(dj.DataJointError) as caught:
         (kinds & "id = 1").fetch1("value")
     assert caught.value.attribute == "value" and "value" in str(caught.value)

@@ -99,8 +99,10 @@ def test_order_limit_and_offset(lab):
     def names(**window):
         return [row["name"] for row in lab.Subject.to_dicts(**window)]
 
+    lab.Subject.update1({"subject_id": 3, "weight": 1.0, "sex": "F"})
     assert names(order_by="weight DESC", limit=2) == ["Bob", "Ada"]
-    assert names(order_by=["sex", "subject_id DESC"]) == ["O'Hara", "Ada", "Bob"]
+    lab.Subject.update1({"subject_id": 2, "sex": "F"})
+    assert names(order_by=["sex", "subject_id DESC"]) == ["O'Hara", "Bob", "Ada"]
     assert names(order_by="KEY DESC") == ["O'Hara", "Bob", "Ada"]
     assert names(limit=1, offset=1) == ["Bob"] and names(offset=2) == ["O'Hara"]  # by key
     assert names(limit=0) == [] and names(offset=9) == []

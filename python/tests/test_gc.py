@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 import lodestore as dj
+from support import overwrite
 from lodestore.errors import MissingExternalFile
 
 COUNTS = ("referenced", "stored", "orphaned", "orphaned_bytes")
@@ -458,11 +458,7 @@ def test_writers_and_a_collector_at_once(Item, schema, stores):
 
 def test_metadata_that_cannot_be_read_stop_it(everything, schema, stores):
     (everything & "id = 2").delete()
-    dj.conn().close()
-    with sqlite3.connect("lodestore.db") as raw:
-        (table,) = (n for (n,) in raw.execute("select name from sqlite_master") if n.endswith("item"))
-        raw.execute(f"""update "{table}" set b = '[1, 2]'""")
-    dj.conn(reset=True)
+    overwrite("b", "lab.item", "[1, 2]")
     schema = dj.Schema("lab")
     before = files(stores / "one")
     with pytest.raises(dj.DataJointError, match="path"):

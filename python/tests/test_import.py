@@ -79,6 +79,7 @@ def test_stubs_are_shipped():
     assert (package / "_lodestore.pyi").exists()
 
 
+@pytest.mark.sqlite
 def test_a_program_that_ends_leaves_the_database_in_one_file(tmp_path):
     code = "import lodestore as dj; dj.Schema('lab')"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)

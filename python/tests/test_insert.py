@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 import lodestore as dj
+from support import BACKEND
 from lodestore import errors
 
 RECORDS = np.array(
@@ -79,7 +80,11 @@ def test_positional_rows_warn_where_they_are_given(lab, row):
     with pytest.warns(DeprecationWarning) as warned:
         lab.Subject.insert1((5, "E", None, None))
     assert [w.filename for w in warned] == [__file__]
-    assert added(lab) == DICTS
+    found = added(lab)
+    if BACKEND == "postgresql":
+        # It can hold NaN: what came as NaN, and not as None, stays NaN.
+        found = [{n: None if v != v else v for n, v in row.items()} for row in found]
+    assert found == DICTS
 
 
 def test_a_csv_file(lab, tmp_path):
@@ -372,10 +377,12 @@ def test_defaults(lab):
 
 
 def test_an_empty_row_takes_every_default(schema):
+    numbered = "serial" if BACKEND == "postgresql" else "int auto_increment"
+
     @schema
     class Numbered(dj.Manual):
-        definition = """
-        n : int auto_increment
+        definition = f"""
+        n : {numbered}
         ---
         made=CURRENT_TIMESTAMP : datetime
         """

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import lodestore as dj
+from support import BACKEND
 
 PIPELINE = '''
 import lodestore as dj
@@ -194,7 +195,8 @@ def test_a_forked_child_has_a_connection_of_its_own(pipeline):
     assert next(rows)["name"] == "Bob"
     pipeline.Subject.insert1({"subject_id": 4, "name": "parent"})
     assert len(pipeline.Subject) == 4
-    assert dj.conn().query("PRAGMA integrity_check").fetchall() == [("ok",)]
+    if BACKEND == "sqlite":
+        assert dj.conn().query("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

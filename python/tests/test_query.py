@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import lodestore as dj
+from support import BACKEND, full
 from lodestore import errors
 
 
@@ -129,7 +130,8 @@ def test_restriction_binds_values_of_every_type(kinds):
     ]:
         assert (kinds & {name: value}).keys() == [{"id": 1}], (name, value)
     assert (kinds & {"moment": pd.NaT}).keys() == [{"id": 2}]
-    assert (kinds & {"double": float("nan")}).keys() == [{"id": 2}]
+    # NaN is NULL where the database cannot hold it (spec: README "Decisions").
+    assert (kinds & {"double": float("nan")}).keys() == ([] if BACKEND == "postgresql" else [{"id": 2}])
     assert (kinds & "price > 9").keys() == [{"id": 1}]  # by number, not by text
     assert (kinds & {"day": datetime.date(2024, 2, 29), "flag": False}).keys() == []
 
@@ -305,7 +307,7 @@ def test_joins(lab):
     assert len(Subject * Session * Session.Trial) == 4
     assert len(Subject.proj() * Rig) == 6
     # A Top closes its operand.
-    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays("session_no").tolist() == [1, 2]
+    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays("session_no", order_by="KEY").tolist() == [1, 2]
 
 
 def test_extend_keeps_every_row(lab):
@@ -386,7 +388,7 @@ def test_extremes_keep_the_kind_of_the_attribute(kinds):
             d="max(day)",
             m="min(moment)",
             p="MAX( price )",
-            u="max(uid)",
+            **({} if BACKEND == "postgresql" else {"u": "max(uid)"}),  # PostgreSQL has none for uuid
             s="max(single)",
         )
         .fetch1()
@@ -415,7 +417,8 @@ def test_the_universal_set(lab):
     Session = lab.Session
     rigs = dj.U("rig") & Session
     assert rigs.primary_key == ["rig"]
-    assert rigs.to_dicts(order_by="rig") == [
+    # Where NULLs stand is the database's business.
+    assert sorted(rigs.to_dicts(), key=lambda row: row["rig"] or "") == [
         {"rig": None},
         {"rig": "r1"},
         {"rig": "r2"},
@@ -480,8 +483,10 @@ def test_unions(lab):
 def test_top(lab):
     Subject = lab.Subject
     assert ids(Subject & dj.Top()) == [1]
-    assert ids(Subject & dj.Top(2, "weight DESC")) == [1, 2]
-    assert ids(Subject & dj.Top(1, ["sex DESC", "KEY"])) == [2]
+    known = Subject & "weight IS NOT NULL"  # where NULLs stand is the database's business
+    assert ids(known & dj.Top(2, "weight DESC")) == [1, 2]
+    # MySQL and PostgreSQL sort the values of an enum in the order of their declaration; so does nobody else.
+    assert ids(known & dj.Top(1, ["name DESC", "KEY"])) == [2]
     assert (Subject & dj.Top(None, "subject_id DESC", 1)).to_arrays("subject_id").tolist() == [2, 1]
     assert ids(Subject & dj.Top(2) & "sex = 'M'") == [2]
     assert ids((Subject & "subject_id > 1") & dj.Top(1)) == [2]
@@ -511,13 +516,15 @@ def test_top_refuses(lab):
 def test_sql_text(lab):
     Subject = lab.Subject
     chosen = Subject & "sex = 'M'" & {"name": "50%"}
-    assert chosen.where_clause() == """ WHERE (sex = 'M')AND("name"='50%%')"""
-    assert chosen.from_clause() == '"lab.subject"'
-    assert chosen.make_sql() == ('SELECT "subject_id","name","sex","weight" FROM "lab.subject"' + chosen.where_clause())
+    name = dj.conn()._native.quote_identifier("name")
+    assert chosen.where_clause() == f""" WHERE (sex = 'M')AND({name}='50%%')"""
+    assert chosen.from_clause() == full("lab.subject")
+    names = ",".join(dj.conn()._native.quote_identifier(n) for n in ("subject_id", "name", "sex", "weight"))
+    assert chosen.make_sql() == f"SELECT {names} FROM {full('lab.subject')}" + chosen.where_clause()
     text, parameters = chosen.sql()
-    assert "?" in text and "50%" not in text and parameters == ["50%"]
+    assert ("$1" if BACKEND == "postgresql" else "?") in text and "50%" not in text and parameters == ["50%"]
     assert Subject().where_clause() == ""
-    assert (Subject & dj.Top(1, "name")).sorting_clauses() == ' ORDER BY "name" LIMIT 1'
+    assert (Subject & dj.Top(1, "name")).sorting_clauses() == f" ORDER BY {name} LIMIT 1"
     assert len(dj.conn().query(chosen.make_sql()).fetchall()) == 0
 
 

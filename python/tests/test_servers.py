@@ -212,8 +212,8 @@ def test_a_failed_statement_leaves_the_transaction_usable(table):
         table.insert1((10, "ten"))
         with pytest.raises(DuplicateError):
             table.insert1((1, "again"))
-        with pytest.raises(dj.errors.QueryError):
-            dj.conn().query("SELECT nonsense FROM nowhere_at_all")
+        with pytest.raises(dj.errors.MissingTableError):
+            dj.conn().query("SELECT nonsense FROM lab.nowhere_at_all")
         table.insert1((11, "eleven"))
     assert sorted(table.to_arrays("k").tolist()) == [0, 1, 2, 10, 11]
 

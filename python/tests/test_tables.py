@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 import lodestore as dj
+from support import full
 from lodestore import errors
 from lodestore.utils import from_camel_case, is_camel_case, to_camel_case
 
@@ -187,11 +188,11 @@ def test_free_tables(lab):
 
 def test_connection_queries_take_the_drivers_parameter_style(lab):
     conn = dj.conn()
-    assert conn.query('SELECT name FROM "lab.subject" WHERE subject_id = %s', (1,)).fetchone() == ("Ada",)
-    cursor = conn.query('SELECT * FROM "lab.subject" WHERE name = %(name)s', {"name": "O'Hara"}, as_dict=True)
+    assert conn.query(f"SELECT name FROM {full('lab.subject')} WHERE subject_id = %s", (1,)).fetchone() == ("Ada",)
+    cursor = conn.query(f"SELECT * FROM {full('lab.subject')} WHERE name = %(name)s", {"name": "O'Hara"}, as_dict=True)
     assert cursor.fetchall()[0]["subject_id"] == 3
     assert conn.query("SELECT '100%%'").fetchall() == [("100%",)]
-    assert [row for row in conn.query('SELECT subject_id FROM "lab.subject" ORDER BY 1')] == [(1,), (2,), (3,)]
+    assert [row for row in conn.query(f"SELECT subject_id FROM {full('lab.subject')} ORDER BY 1")] == [(1,), (2,), (3,)]
     for wrong in (("SELECT %s", ()), ("SELECT 1", (1,)), ("SELECT '%'", ()), ("SELECT %(a)s", {})):
         with pytest.raises(dj.DataJointError):
             conn.query(*wrong)
@@ -201,8 +202,8 @@ def test_connection_queries_take_the_drivers_parameter_style(lab):
 def test_errors_of_raw_sql_have_their_classes(lab):
     for sql, kind in [
         ("SELEC 1", errors.QuerySyntaxError),
-        ('SELECT * FROM "lab.nothing"', errors.MissingTableError),
-        ('SELECT nothing_here FROM "lab.subject" AS t WHERE t.nope = 1', errors.UnknownAttributeError),
+        (f"SELECT * FROM {full('lab.nothing')}", errors.MissingTableError),
+        (f"SELECT nothing_here FROM {full('lab.subject')} AS t WHERE t.nope = 1", errors.UnknownAttributeError),
     ]:
         with pytest.raises(kind):
             dj.conn().query(sql)

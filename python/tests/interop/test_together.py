@@ -199,7 +199,7 @@ def test_objects_of_both_are_collected_only_when_no_row_names_them(peer, fresh):
 
     @schema
     class Trace(dj.Manual):
-        definition = "k : int32\n---\nv : <blob@main>"
+        definition = "k : int32\n---\nv : <blob@local>"
 
     Trace.insert([{"k": k, "v": np.full(4, k)} for k in range(4)])
     peer.run("import numpy as np; Trace = dj.VirtualModule('vm', 'lab').Trace")

@@ -37,19 +37,19 @@ PLAIN = {
 }
 CODECS = {
     "<blob>": ("{'a': np.arange(3.0), 'b': [1, 'two', None]}", "np.ones((2, 2), 'int16')"),
-    "<blob@main>": ("{'a': np.arange(3.0), 'b': [1, 'two', None]}", "np.ones((2, 2), 'int16')"),
-    "<npy@main>": ("np.arange(6.0).reshape(2, 3)", "np.zeros(4, 'uint8')"),
+    "<blob@local>": ("{'a': np.arange(3.0), 'b': [1, 'two', None]}", "np.ones((2, 2), 'int16')"),
+    "<npy@local>": ("np.arange(6.0).reshape(2, 3)", "np.zeros(4, 'uint8')"),
     "<attach>": ("'one.txt'", "'two.txt'"),
-    "<attach@main>": ("'one.txt'", "'two.txt'"),
-    "<hash@main>": ("b'xyz'", "b'\\0'"),
-    "<object@main>": ("'one.txt'", "'two.txt'"),
-    "<filepath@main>": ("'kept/one.txt'", "'kept/two.txt'"),
+    "<attach@local>": ("'one.txt'", "'two.txt'"),
+    "<hash@local>": ("b'xyz'", "b'\\0'"),
+    "<object@local>": ("'one.txt'", "'two.txt'"),
+    "<filepath@local>": ("'kept/one.txt'", "'kept/two.txt'"),
 }
 SETUP = "import datetime, decimal, uuid, pathlib, numpy as np"
 # What the reference cannot do at all (spec: manipulation §1.3, python-api §10), so that Lodestore's side is checked alone.
 CANNOT_INSERT = {
     "postgresql": {"uuid", "<attach>"},
-    "mysql": {"<blob@main>", "<attach@main>"},
+    "mysql": {"<blob@local>", "<attach@local>"},
 }.get(BACKEND, set())
 CANNOT_FETCH = {"postgresql": {"uuid", "<attach>"}}.get(BACKEND, set())
 

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Progress, Silent};
 use crate::query::{Cond, Query, keep};
 use crate::schema::Lode;
-use crate::table::{InsertPermit, Table};
+use crate::table::{FetchOptions, InsertPermit, Table};
 use crate::value::Row;
 
 /// How to populate (spec: compute §4).
@@ -75,10 +75,13 @@ pub fn populate(
             "populate cannot run inside a transaction: every key has its own",
         )));
     }
-    let mut keys = missing(key_source, target)?.keys()?;
-    if let Some(max) = options.max_calls {
-        keys.truncate(usize::try_from(max).unwrap_or(usize::MAX));
-    }
+    // In key order, so that the same happens on every database.
+    let keys = missing(key_source, target)?.batch(&FetchOptions {
+        order_by: vec!["KEY".into()],
+        limit: options.max_calls,
+        ..FetchOptions::default()
+    })?;
+    let keys: Vec<Row> = keys.iter_rows().collect();
     let mut report = PopulateReport::default();
     options.progress.begin("making", Some(keys.len() as u64));
     for key in keys {

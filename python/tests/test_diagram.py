@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import lodestore as dj
+from support import full
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def pipeline(schema):
 
 
 def shown(diagram):
-    return " ".join(name.strip('"') for name in diagram.topological_sort())
+    return " ".join(name.replace(quote, "") for name in diagram.topological_sort() for quote in full("a.b")[0])
 
 
 def test_sources(pipeline, schema):
@@ -87,7 +88,7 @@ def test_operators(pipeline, schema):
 
 def test_operands_that_make_no_sense(pipeline, schema):
     whole, subject = dj.Diagram(schema), dj.Diagram(pipeline.Subject)
-    with pytest.raises(KeyError, match="lab.__stats"):
+    with pytest.raises(KeyError, match="lab.*__stats"):
         subject - pipeline.Stats
     assert shown(subject - dj.Diagram(pipeline.Stats)) == "lab.subject", "a difference of sets is never an error"
     for operand in (schema, "lab", 1.0, None):

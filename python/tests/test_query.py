@@ -307,7 +307,10 @@ def test_joins(lab):
     assert len(Subject * Session * Session.Trial) == 4
     assert len(Subject.proj() * Rig) == 6
     # A Top closes its operand.
-    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays("session_no", order_by="KEY").tolist() == [1, 2]
+    assert ((Subject & dj.Top(1, "subject_id")) * Session.proj()).to_arrays("session_no", order_by="KEY").tolist() == [
+        1,
+        2,
+    ]
 
 
 def test_extend_keeps_every_row(lab):

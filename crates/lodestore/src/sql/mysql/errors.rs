@@ -359,7 +359,7 @@ pub(super) fn connecting(error: mysql::Error, options: &ServerOptions) -> Error 
                 .hint("Check `database.user` and `database.password` (DJ_USER, DJ_PASS).")
             }
             1049 => fail(
-                ErrorKind::Config,
+                ErrorKind::Access,
                 format!(
                     "there is no database `{}` on the server",
                     options.database.as_deref().unwrap_or("?")

@@ -258,6 +258,12 @@ pub(super) const KEYS: &[Key] = &[
         Some(("LODE_BUSY_TIMEOUT", Guarded)),
     ),
     key(
+        "lode.connect_timeout",
+        Kind::Float,
+        "10",
+        Some(("LODE_CONNECT_TIMEOUT", Guarded)),
+    ),
+    key(
         "lode.workers",
         Kind::Int { min: 1, max: 1024 },
         "32",

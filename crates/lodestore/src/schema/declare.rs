@@ -69,8 +69,11 @@ pub struct Declared {
 
 pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     let table = table_name(lode, &declare)?;
-    lode.require_schema(&table.schema)?;
-    if lode.is_declared(&table)? {
+    let declared = lode.is_declared(&table)?;
+    if !declared && lode.snapshot(&table.schema)?.tables.is_empty() {
+        lode.require_schema(&table.schema)?;
+    }
+    if declared {
         return Ok(Declared {
             table,
             warnings: Vec::new(),
@@ -102,7 +105,7 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
             lineage::replace(lode, &table, &compiled.lineage).and_then(|()| lode.run(statements))
         }
     };
-    lode.refresh(&table.schema);
+    lode.refresh_table(&table);
     match result {
         Ok(()) => Ok(Declared {
             table,
@@ -142,7 +145,7 @@ pub(super) fn restore_lineage(lode: &Lode, declare: Declare<'_>) -> Result<bool>
         .filter(|(name, _)| present(name))
         .collect();
     let result = lineage::replace(lode, &table, &rows);
-    lode.refresh(&table.schema);
+    lode.refresh_table(&table);
     result.map(|()| true)
 }
 

@@ -18,7 +18,7 @@ pub(super) fn table(lode: &Lode, table: &TableName) -> Result<()> {
             _ => Ok(()),
         }
     });
-    lode.refresh(&table.schema);
+    lode.refresh_table(table);
     result
 }
 

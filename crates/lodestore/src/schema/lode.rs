@@ -126,6 +126,16 @@ impl Lode {
     /// definition §1).
     pub fn create_schema(&self, schema: &str) -> Result<()> {
         let name = SchemaName::new(schema)?;
+        let same = |s: &&String| s.to_lowercase() == schema.to_lowercase();
+        if let Some(other) = self.schemas()?.iter().find(same) {
+            return Err(match other == schema {
+                true => Error::invalid(format!("the schema `{schema}` exists already")),
+                // Not every database tells them apart, and no person does.
+                false => Error::invalid(format!(
+                    "the name `{schema}` differs from that of the schema `{other}` in upper and lower case only"
+                )),
+            });
+        }
         let result = self.declaring(|| {
             self.inner.backend.create_schema(name.as_str())?;
             self.run(self.dialect().create_dropped_table(name.as_str())?)
@@ -369,6 +379,22 @@ impl Lode {
         self.known().remove(schema);
     }
 
+    /// Reads one table again, after it was declared or dropped or not found. Where the catalogue has a version, that
+    /// tells when.
+    pub(super) fn refresh_table(&self, table: &TableName) {
+        let before = self.known().get(&table.schema).cloned();
+        let Some(before) = before else { return };
+        let now = match before.version {
+            None => before.with_table(&*self.inner.backend, &table.name).ok(),
+            Some(_) => None,
+        };
+        match now {
+            Some(now) => self.known().insert(table.schema.clone(), Arc::new(now)),
+            // The next question reads it, or tells what is wrong.
+            None => self.known().remove(&table.schema),
+        };
+    }
+
     /// Forgets what is cached about all schemas.
     pub fn refresh_all(&self) {
         self.known().clear();
@@ -437,7 +463,7 @@ impl Lode {
         if snapshot.table(&table.name).is_some() || !old || snapshot.version.is_some() {
             return Ok(snapshot);
         }
-        self.refresh(&table.schema);
+        self.refresh_table(table);
         self.snapshot(&table.schema)
     }
 

@@ -40,7 +40,7 @@ impl Snapshot {
         let read = |(schema, tables): (&&str, Vec<CatalogTable>)| {
             let lineage_available = tables.iter().any(|t| t.name == LINEAGE);
             let lineage = match lineage_available {
-                true => read_lineage(backend, schema)?,
+                true => read_lineage(backend, schema, None)?,
                 false => HashMap::new(),
             };
             Ok(Snapshot {
@@ -54,6 +54,34 @@ impl Snapshot {
             })
         };
         schemas.iter().zip(catalogs).map(read).collect()
+    }
+
+    /// The same with one table as it is now.
+    pub(super) fn with_table(&self, backend: &dyn Backend, name: &str) -> Result<Snapshot> {
+        let found = backend.catalog_of(&self.schema, name)?;
+        let mut lineage = self.lineage.clone();
+        lineage.retain(|(table, _), _| table != name);
+        // The first table of a schema brings the record of lineage with it.
+        let mut record = None;
+        if !self.lineage_available && found.is_some() {
+            record = backend.catalog_of(&self.schema, LINEAGE)?;
+        }
+        let lineage_available = self.lineage_available || record.is_some();
+        if lineage_available && found.is_some() {
+            lineage.extend(read_lineage(backend, &self.schema, Some(name))?);
+        }
+        let others = self.tables.iter().filter(|t| t.name != name).cloned();
+        let mut tables: Vec<CatalogTable> = others.chain(found).chain(record).collect();
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Snapshot {
+            schema: self.schema.clone(),
+            version: self.version,
+            read_at: self.read_at,
+            tables,
+            lineage,
+            lineage_available,
+            headings: Mutex::default(),
+        })
     }
 
     pub(super) fn table(&self, name: &str) -> Option<&CatalogTable> {
@@ -120,6 +148,7 @@ impl Snapshot {
 fn read_lineage(
     backend: &dyn Backend,
     schema: &str,
+    only: Option<&str>,
 ) -> Result<HashMap<(String, String), Arc<str>>> {
     let dialect = backend.dialect();
     let names = ["table_name", "attribute_name", "lineage"];
@@ -128,11 +157,20 @@ fn read_lineage(
         kind: ColumnKind::Any,
         storage: None,
     });
-    let statement = Statement::new(format!(
+    let mut statement = Statement::new(format!(
         "SELECT {} FROM {}",
         names.map(|n| dialect.quote(n)).join(", "),
         dialect.full_name(schema, LINEAGE)
     ));
+    if let Some(table) = only {
+        let condition = format!(
+            " WHERE {} = {}",
+            dialect.quote("table_name"),
+            dialect.placeholder(1)
+        );
+        statement.text.push_str(&condition);
+        statement.params.push(table.into());
+    }
     let batch = backend.query(&statement, &columns)?;
     let text = |row, column| match batch.value(row, column) {
         Value::Text(s) => s,

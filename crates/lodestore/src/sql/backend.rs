@@ -138,6 +138,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn catalogs(&self, schemas: &[&str]) -> Result<Vec<Vec<CatalogTable>>> {
         schemas.iter().map(|schema| self.catalog(schema)).collect()
     }
+    /// One table as [`catalog`](Backend::catalog) has it; none if it is not there. Costs no more for a large schema.
+    fn catalog_of(&self, schema: &str, table: &str) -> Result<Option<CatalogTable>> {
+        let tables = self.catalog(schema)?;
+        Ok(tables.into_iter().find(|t| t.name == table))
+    }
     /// Foreign keys of any schema that reference tables of this one: (child schema, child table).
     fn referencing(&self, schema: &str) -> Result<Vec<(String, String)>>;
     /// Fills in [`known_type`](crate::sql::ColumnSpec::known_type) of a table about to be created.

@@ -159,21 +159,34 @@ pub(super) fn has_other_unique(session: &mut Session, schema: &str, table: &str)
     Ok(query(session, sql, &[schema, table])?.rows > 0)
 }
 
-/// The tables of schemas, in their order, each sorted by name.
-pub(super) fn catalogs(session: &mut Session, schemas: &[&str]) -> Result<Vec<Vec<CatalogTable>>> {
+/// The tables of schemas, in their order, each sorted by name; only the one of this name, if a name is given.
+pub(super) fn catalogs(
+    session: &mut Session,
+    schemas: &[&str],
+    only: Option<&str>,
+) -> Result<Vec<Vec<CatalogTable>>> {
     if schemas.is_empty() {
         return Ok(Vec::new());
     }
     let mut found: HashMap<(String, String), CatalogTable> = HashMap::new();
     let holes = vec!["?"; schemas.len()].join(",");
-    let read =
-        |session: &mut Session, sql: &str| query(session, &sql.replace("{in}", &holes), schemas);
+    let condition = match only {
+        Some(_) => format!("table_schema IN ({holes}) AND table_name = ?"),
+        None => format!("table_schema IN ({holes})"),
+    };
+    let params: Vec<&str> = schemas.iter().copied().chain(only).collect();
+    let read = |session: &mut Session, sql: &str| {
+        query(session, &sql.replace("{these}", &condition), &params)
+    };
 
     let batch = read(
         session,
         "SELECT table_schema, table_name, table_comment FROM information_schema.tables \
-         WHERE table_schema IN ({in}) AND table_type = 'BASE TABLE'",
+         WHERE {these} AND table_type = 'BASE TABLE'",
     )?;
+    if batch.rows == 0 {
+        return Ok(vec![Vec::new(); schemas.len()]);
+    }
     for row in 0..batch.rows {
         let (schema, name) = (text(&batch, row, 0), text(&batch, row, 1));
         if name == LOCK {
@@ -193,7 +206,7 @@ pub(super) fn catalogs(session: &mut Session, schemas: &[&str]) -> Result<Vec<Ve
     let batch = read(
         session,
         "SELECT table_schema, table_name, column_name, column_type, is_nullable, column_default, column_comment, \
-         extra FROM information_schema.columns WHERE table_schema IN ({in}) \
+         extra FROM information_schema.columns WHERE {these} \
          ORDER BY table_schema, table_name, ordinal_position",
     )?;
     let mariadb = session.dialect.mariadb;
@@ -228,7 +241,7 @@ pub(super) fn catalogs(session: &mut Session, schemas: &[&str]) -> Result<Vec<Ve
         session,
         &format!(
             "SELECT table_schema, table_name, index_name, non_unique, column_name, collation, sub_part, {expression}, \
-             seq_in_index FROM information_schema.statistics WHERE table_schema IN ({{in}})"
+             seq_in_index FROM information_schema.statistics WHERE {{these}}"
         ),
     )?;
     // Each with its position in its index; the catalogue tells indexes in the order of the table.
@@ -284,7 +297,7 @@ pub(super) fn catalogs(session: &mut Session, schemas: &[&str]) -> Result<Vec<Ve
         session,
         "SELECT table_schema, table_name, constraint_name, column_name, referenced_table_schema, \
          referenced_table_name, referenced_column_name, ordinal_position FROM information_schema.key_column_usage \
-         WHERE table_schema IN ({in}) AND referenced_table_name IS NOT NULL",
+         WHERE {these} AND referenced_table_name IS NOT NULL",
     )?;
     type Key = (String, CatalogForeignKey, Vec<(i64, String, String)>);
     let mut keys: HashMap<(String, String), Vec<Key>> = HashMap::new();

@@ -297,8 +297,10 @@ impl Backend for MySql {
         if insert.rows.is_empty() {
             return Ok(0);
         }
-        self.with(Work::Write, |session| {
-            session.atomically(|session| insert::insert(session, insert))
+        self.with(Work::Write, |session| match insert.rows {
+            // One statement, which undoes itself.
+            [_] => insert::insert(session, insert),
+            _ => session.atomically(|session| insert::insert(session, insert)),
         })
     }
 
@@ -480,7 +482,16 @@ impl Backend for MySql {
     }
 
     fn catalogs(&self, schemas: &[&str]) -> Result<Vec<Vec<CatalogTable>>> {
-        self.with(Work::Read, |session| catalog::catalogs(session, schemas))
+        self.with(Work::Read, |session| {
+            catalog::catalogs(session, schemas, None)
+        })
+    }
+
+    fn catalog_of(&self, schema: &str, table: &str) -> Result<Option<CatalogTable>> {
+        let found = self.with(Work::Read, |session| {
+            catalog::catalogs(session, &[schema], Some(table))
+        })?;
+        Ok(found.into_iter().flatten().next())
     }
 
     fn referencing(&self, schema: &str) -> Result<Vec<(String, String)>> {

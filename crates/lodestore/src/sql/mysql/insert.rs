@@ -134,8 +134,8 @@ impl Group<'_> {
     fn put(&mut self, rows: &[usize], values: Vec<SqlValue>) -> Result<u64> {
         let text = self.statement(rows.len());
         let changed = self.session.run(&text, values);
-        // Nothing is certain to be stored before the transaction is.
-        self.session.sent = false;
+        // Nothing is certain to be stored before the transaction is, if there is one.
+        self.session.sent = self.insert.rows.len() == 1;
         if rows.len() > KEPT_ROWS && rows.len() != self.most() {
             self.forget(&text);
         }

@@ -389,8 +389,15 @@ impl Backend for Postgres {
 
     fn catalogs(&self, schemas: &[&str]) -> Result<Vec<Vec<CatalogTable>>> {
         self.run(Run::Read, async |link| {
-            catalog::catalogs(link, schemas).await
+            catalog::catalogs(link, schemas, None).await
         })
+    }
+
+    fn catalog_of(&self, schema: &str, table: &str) -> Result<Option<CatalogTable>> {
+        let found = self.run(Run::Read, async |link| {
+            catalog::catalogs(link, &[schema], Some(table)).await
+        })?;
+        Ok(found.into_iter().flatten().next())
     }
 
     fn referencing(&self, schema: &str) -> Result<Vec<(String, String)>> {

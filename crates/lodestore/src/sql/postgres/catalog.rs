@@ -20,7 +20,7 @@ const SCHEMAS: &str = "SELECT nspname::text FROM pg_catalog.pg_namespace \
 const TABLES: &str = "SELECT c.oid, n.nspname::text, c.relname::text, \
     coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '') \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) ORDER BY c.relname COLLATE \"C\"";
+    WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) AND c.relname = coalesce($2, c.relname) ORDER BY c.relname COLLATE \"C\"";
 
 const COLUMNS: &str = "SELECT a.attrelid, a.attname::text, \
     pg_catalog.format_type(a.atttypid, a.atttypmod), t.typname::text, a.attnotnull, \
@@ -32,7 +32,7 @@ const COLUMNS: &str = "SELECT a.attrelid, a.attname::text, \
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-    WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) AND a.attnum > 0 AND NOT a.attisdropped \
+    WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) AND c.relname = coalesce($2, c.relname) AND a.attnum > 0 AND NOT a.attisdropped \
     ORDER BY a.attrelid, a.attnum";
 
 /// Primary keys, then foreign keys in the order in which they were made.
@@ -46,7 +46,7 @@ const CONSTRAINTS: &str = "SELECT k.conrelid, k.contype = 'p', \
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     LEFT JOIN pg_catalog.pg_class p ON p.oid = k.confrelid \
     LEFT JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-    WHERE k.contype IN ('p', 'f') AND n.nspname = ANY($1) ORDER BY k.conrelid, k.oid";
+    WHERE k.contype IN ('p', 'f') AND n.nspname = ANY($1) AND c.relname = coalesce($2, c.relname) ORDER BY k.conrelid, k.oid";
 
 const INDEXES: &str = "SELECT x.indrelid, i.relname::text, x.indisunique, \
     ARRAY(SELECT coalesce(a.attname::text, pg_catalog.pg_get_indexdef(x.indexrelid, u.i::int, true)) \
@@ -57,7 +57,7 @@ const INDEXES: &str = "SELECT x.indrelid, i.relname::text, x.indisunique, \
     FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid \
     JOIN pg_catalog.pg_class c ON c.oid = x.indrelid \
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE NOT x.indisprimary AND n.nspname = ANY($1) ORDER BY x.indrelid, x.indexrelid";
+    WHERE NOT x.indisprimary AND n.nspname = ANY($1) AND c.relname = coalesce($2, c.relname) ORDER BY x.indrelid, x.indexrelid";
 
 const REFERENCING: &str = "SELECT DISTINCT n.nspname::text, c.relname::text \
     FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid \
@@ -155,13 +155,18 @@ pub(super) async fn parent(
     }
 }
 
-pub(super) async fn catalogs(link: &mut Link, schemas: &[&str]) -> Result<Vec<Vec<CatalogTable>>> {
+/// The tables of schemas, in their order, each sorted by name; only the one of this name, if a name is given.
+pub(super) async fn catalogs(
+    link: &mut Link,
+    schemas: &[&str],
+    only: Option<&str>,
+) -> Result<Vec<Vec<CatalogTable>>> {
     let (tables, columns) = (link.prepare(TABLES).await?, link.prepare(COLUMNS).await?);
     let (constraints, indexes) = (
         link.prepare(CONSTRAINTS).await?,
         link.prepare(INDEXES).await?,
     );
-    let params: [&(dyn ToSql + Sync); 1] = [&schemas];
+    let params: [&(dyn ToSql + Sync); 2] = [&schemas, &only];
     let (tables, columns, constraints, indexes) = try_join4(
         rows(link, &tables, &params),
         rows(link, &columns, &params),

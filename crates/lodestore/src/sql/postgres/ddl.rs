@@ -287,7 +287,7 @@ async fn drop_types(link: &mut Link, schema: &str, types: &[String]) -> Result<(
 
 /// Drops a schema of which only hidden tables are left.
 pub(super) async fn drop_schema(link: &mut Link, schema: &str) -> Result<()> {
-    let tables = catalog::catalogs(link, &[schema]).await?.pop();
+    let tables = catalog::catalogs(link, &[schema], None).await?.pop();
     for table in tables.unwrap_or_default() {
         if !table.name.starts_with('~') {
             return Err(Error::new(

@@ -49,6 +49,8 @@ test-rust:
 	else \
 		cargo test -p lodestore -p lodestore-cli --lib --bins --tests --no-fail-fast; \
 	fi
+	@for backend in $${LODE_TEST_POSTGRESQL:+postgresql} $${LODE_TEST_MYSQL:+mysql}; do echo "Rust tests on $$backend"; \
+		LODE_TEST_BACKEND=$$backend cargo test -p lodestore --no-fail-fast --test table --test query --test schema_declare || exit 1; done
 	cargo test -p lodestore --doc --quiet
 	@mkdir -p target; for example in $(EXAMPLES); do \
 		echo "example $$example"; cargo run --quiet -p lodestore --example $$example > target/example-$$example.log 2>&1 \

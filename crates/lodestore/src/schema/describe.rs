@@ -50,7 +50,7 @@ pub(super) fn describe(
             (None, _) => column.database_type.clone(),
         };
         if column.auto_increment && !type_.contains("auto_increment") && type_ != "serial" {
-            type_.push_str(" auto_increment");
+            type_ = lode.dialect().numbering_type(&type_);
         }
         lines.push(DescribeLine::Attribute {
             name: column.name.clone(),

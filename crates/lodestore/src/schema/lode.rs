@@ -330,10 +330,15 @@ impl Lode {
         Ok(value)
     }
 
-    /// Runs declarations in a transaction, where a transaction covers them.
+    /// Runs declarations in a transaction, where a transaction covers them; elsewhere one that is open would be
+    /// committed by them, which is refused.
     pub(super) fn declaring<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
         match self.dialect().transactional_ddl() {
             true => self.transaction(body),
+            false if self.in_transaction() => Err(Error::invalid(
+                "tables and schemas cannot be created or dropped inside a transaction of this database",
+            )
+            .hint("It would be committed by that. Commit or roll back first.")),
             false => body(),
         }
     }
@@ -470,6 +475,13 @@ impl Lode {
     /// Forgets what may be old: for operations that are to see what is there now, whoever made it.
     pub fn look_again(&self) {
         self.known().retain(|_, s| s.version.is_some());
+    }
+
+    /// As [`Lode::look_again`], and reads what is not known of these schemas together.
+    pub(crate) fn look_again_at(&self, schemas: &[String]) -> Result<()> {
+        self.look_again();
+        let names: Vec<&str> = schemas.iter().map(String::as_str).collect();
+        self.snapshots(&names).map(|_| ())
     }
 
     /// Reads a table's schema again if what is cached may be old: it has no version, and was not read just now. True if

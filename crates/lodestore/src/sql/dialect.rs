@@ -109,6 +109,13 @@ pub trait Dialect: Send + Sync {
     fn may_hold(&self, _database_type: &str, _storage: &StorageType) -> Option<bool> {
         None
     }
+    /// What a definition calls a column of this type that numbers itself.
+    fn numbering_type(&self, type_: &str) -> String {
+        match (self.kind(), type_) {
+            (BackendKind::Postgres, "integer") => "serial".to_owned(),
+            _ => format!("{type_} auto_increment"),
+        }
+    }
     /// True if a column can be put between others, and moved. If not, new ones come last.
     fn orders_columns(&self) -> bool {
         self.kind() != BackendKind::Postgres

@@ -403,6 +403,8 @@ pub(crate) fn clean(path: &str) -> String {
 
 /// The references of all rows of these schemas, from tables of every kind, hidden ones included.
 pub(crate) fn references(lode: &Lode, schemas: &[String]) -> Result<References> {
+    // A table or column that someone else has made since may hold references too.
+    lode.look_again_at(schemas)?;
     let mut references = References::default();
     for schema in schemas {
         for table in lode.all_tables(schema)? {

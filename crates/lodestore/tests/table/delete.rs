@@ -64,7 +64,7 @@ fn dependents_go_with_the_rows_they_reference_and_no_others() {
 
 #[test]
 fn a_restriction_by_a_dependent_table_means_what_it_meant_at_the_start() {
-    let (_, subject, session, scan) = filled();
+    let (_lab, subject, session, scan) = filled();
     (&session & row! { subject_id: 0 })
         .delete(DeleteOptions::default())
         .unwrap();
@@ -81,7 +81,7 @@ fn a_restriction_by_a_dependent_table_means_what_it_meant_at_the_start() {
 
 #[test]
 fn a_dry_run_and_a_refused_prompt_delete_nothing() {
-    let (_, subject, _, scan) = filled();
+    let (_lab, subject, _, scan) = filled();
     let report = subject
         .delete(DeleteOptions {
             dry_run: true,
@@ -159,7 +159,7 @@ fn nothing_is_deleted_if_the_rows_change_while_the_person_thinks() {
 
 #[test]
 fn a_misspelt_restriction_never_empties_a_table() {
-    let (_, subject, _, _) = filled();
+    let (_lab, subject, _, _) = filled();
     let query = &subject & row! { subjct_id: 1 };
     assert_eq!(query.count().unwrap(), 2);
     let error = query.delete(DeleteOptions::default()).unwrap_err();
@@ -343,7 +343,7 @@ fn an_interrupted_delete_is_rolled_back() {
             true
         }
     }
-    let (_, subject, session, scan) = filled();
+    let (_lab, subject, session, scan) = filled();
     let error = subject
         .delete(DeleteOptions {
             progress: &Stop,
@@ -363,7 +363,7 @@ fn an_interrupted_delete_is_rolled_back() {
 
 #[test]
 fn delete_quick_is_stopped_by_dependents() {
-    let (_, subject, _, scan) = filled();
+    let (_lab, subject, _, scan) = filled();
     assert_eq!(
         subject.delete_quick().unwrap_err().kind(),
         ErrorKind::Integrity
@@ -386,7 +386,7 @@ fn objects_can_go_at_once() {
 }
 
 #[test]
-fn drop_takes_dependents_and_keeps_parts_with_their_master() {
+fn drop_takes_dependents() {
     let (lab, subject, _, _) = filled();
     let dropped = subject
         .drop_table(DropOptions {
@@ -408,7 +408,10 @@ fn drop_takes_dependents_and_keeps_parts_with_their_master() {
     assert_eq!(subject.count().unwrap_err().kind(), ErrorKind::MissingTable);
     lodestore::gc::collect(&lab.lode, &["lab"], false, &Default::default()).unwrap();
     assert_eq!(lab.files(), Vec::<String>::new());
+}
 
+#[test]
+fn a_part_is_not_dropped_without_its_master_unless_asked() {
     let (_lab, unit, _, member) = with_parts();
     assert!(unit.drop_table(DropOptions::default()).is_err());
     assert!(member.drop_table(DropOptions::default()).is_err());

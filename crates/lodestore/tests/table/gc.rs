@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use lodestore::codec::Registry;
-use lodestore::config::Config;
 use lodestore::definition::Tier;
 use lodestore::gc::{GcOptions, collect, list_hash_paths, referenced_paths, scan};
 use lodestore::progress::Silent;
 use lodestore::row;
 use lodestore::schema::Lode;
-use lodestore::sql::Statement;
+use lodestore::sql::{BackendKind, Statement};
 use lodestore::store::fault::{Fault, FaultStore};
 use lodestore::store::{FileStore, Store, StoreOptions, StoreSet, StoreSpec};
-use lodestore::table::{InsertOptions, Table};
+use lodestore::table::{FetchOptions, InsertOptions, Table};
+use lodestore::value::{Json, Value};
 
+use super::common::{Database, kind};
 use super::support::{Lab, array, declare, rows};
 
 fn filled() -> (Lab, Table) {
@@ -154,8 +155,21 @@ fn two_names_of_one_directory_are_one_store() {
         .set_store("alias", spec.as_object().unwrap().clone())
         .unwrap();
     // A null store, as older rows have it, may mean any store.
-    let text = "UPDATE \"lab.data\" SET x = json_set(x, '$.store', NULL) WHERE id = 1";
-    lab.lode.backend().execute(&Statement::new(text)).unwrap();
+    let raw = FetchOptions {
+        decode: false,
+        ..FetchOptions::default()
+    };
+    let row = (&data & "id = 1").batch(&raw).unwrap().row(0);
+    let Some(Value::Json(x)) = row.get("x") else {
+        panic!("{row:?}")
+    };
+    let mut x = x.parse().unwrap();
+    x["store"] = serde_json::Value::Null;
+    let x = Json::checked(x.to_string()).unwrap();
+    lab.run(
+        &format!("UPDATE {} SET x = {{}} WHERE id = 1", lab.full_name("data")),
+        x.into(),
+    );
     let stats = collect(&lab.lode, &["lab"], false, &GcOptions::store("alias")).unwrap();
     assert_eq!(
         (
@@ -212,21 +226,26 @@ fn collecting_inside_a_transaction_is_refused() {
 #[test]
 fn an_unknown_codec_whose_values_are_not_json_stops_collection_and_json_ones_are_read() {
     let (lab, data) = filled();
-    let comment = |text: &str| {
-        let text = format!(
-            "UPDATE \"~comment\" SET comment = '{text}' WHERE schema_name = 'lab' AND table_name = 'data' AND column_name = 'y'"
-        );
+    let comment = |table: &str, column: &str, type_: &str, text: &str| {
+        let text = match kind() {
+            BackendKind::Sqlite => format!(
+                "UPDATE \"~comment\" SET comment = '{text}' WHERE schema_name = 'lab' AND table_name = '{table}' \
+                 AND column_name = '{column}'"
+            ),
+            BackendKind::Postgres => format!("COMMENT ON COLUMN lab.{table}.{column} IS '{text}'"),
+            BackendKind::MySql => {
+                format!("ALTER TABLE lab.{table} MODIFY {column} {type_} NULL COMMENT '{text}'")
+            }
+        };
         lab.lode.backend().execute(&Statement::new(text)).unwrap();
         lab.lode.refresh("lab");
     };
     // Its module is not imported here; the column is JSON, so the paths can be read all the same.
-    comment(":<spectrum@>:");
+    comment("data", "y", "json", ":<spectrum@>:");
     let stats = collect(&lab.lode, &["lab"], false, &GcOptions::default()).unwrap();
     assert_eq!((stats.schema.referenced, stats.schema.deleted), (6, 0));
     let opaque = lab.declare("Opaque", Tier::Manual, "id : int32\n---\nv = null : <blob>");
-    let text = "UPDATE \"~comment\" SET comment = ':<secret>:' WHERE table_name = 'opaque' AND column_name = 'v'";
-    lab.lode.backend().execute(&Statement::new(text)).unwrap();
-    lab.lode.refresh("lab");
+    comment("opaque", "v", "longblob", ":<secret>:");
     data.count().unwrap();
     let error = scan(&lab.lode, &["lab"], &GcOptions::default())
         .err()
@@ -240,10 +259,8 @@ fn a_listing_that_fails_stops_collection() {
     let dir = tempfile::tempdir().unwrap();
     let location = dir.path().join("objects");
     std::fs::create_dir_all(&location).unwrap();
-    let config = Config::defaults(dir.path());
-    config
-        .set_url(&format!("sqlite://{}", dir.path().join("lab.db").display()))
-        .unwrap();
+    let database = Database::new();
+    let config = database.config(dir.path());
     let backend = lodestore::sql::connect(&config).unwrap();
     let spec = StoreSpec::file("local", location.to_str().unwrap());
     let store: Arc<dyn Store> = Arc::new(FileStore::open(spec, StoreOptions::default()).unwrap());

@@ -3,11 +3,14 @@
 
 mod bad_input;
 mod child;
+#[path = "../common/mod.rs"]
+mod common;
 mod delete;
 mod gc;
 mod insert;
 mod model;
 mod populate;
+mod race;
 mod staged;
 mod support;
 mod typed;

@@ -2,31 +2,53 @@
 
 use std::path::{Path, PathBuf};
 
-use lodestore::config::Config;
 use lodestore::definition::{TableName, Tier};
 use lodestore::query::Query;
 use lodestore::schema::{Declare, ForeignKeyTarget, HiddenColumns, Lode};
+use lodestore::sql::Statement;
 use lodestore::table::Table;
 use lodestore::value::{Array, Row, Value};
 
-/// The directory lives as long as this.
+use super::common::Database;
+
+/// The directory and the database live as long as this.
 pub struct Lab {
-    pub dir: tempfile::TempDir,
     pub lode: Lode,
+    pub database: Database,
+    pub dir: tempfile::TempDir,
 }
 
 impl Lab {
     /// A fresh database with one schema, `lab`.
     pub fn new() -> Lab {
         let dir = tempfile::tempdir().unwrap();
-        let lode = open(dir.path());
+        let database = Database::new();
+        let lode = database.open(dir.path());
         lode.create_schema("lab").unwrap();
-        Lab { dir, lode }
+        Lab {
+            lode,
+            database,
+            dir,
+        }
     }
 
     /// Another connection to the same database and store.
     pub fn again(&self) -> Lode {
-        open(self.dir.path())
+        self.database.open(self.dir.path())
+    }
+
+    /// The quoted full name of a table in `lab`.
+    pub fn full_name(&self, table: &str) -> String {
+        self.lode.dialect().full_name("lab", table)
+    }
+
+    /// Runs SQL that every database reads the same way, with `{}` for its one value.
+    pub fn run(&self, text: &str, value: Value) {
+        let statement = Statement {
+            text: text.replace("{}", &self.lode.dialect().placeholder(1)),
+            params: vec![value],
+        };
+        self.lode.backend().execute(&statement).unwrap();
     }
 
     /// The directory of the default store.
@@ -82,14 +104,6 @@ impl Lab {
         );
         (subject, session, scan)
     }
-}
-
-pub fn open(dir: &Path) -> Lode {
-    let config = Config::defaults(dir);
-    config
-        .set_url(&format!("sqlite://{}", dir.join("lab.db").display()))
-        .unwrap();
-    Lode::connect(config).unwrap()
 }
 
 pub fn declare(

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::civil::{Date, DateTime, Time};
 use lodestore::codec::{NpyRef, ObjectRef};
 use lodestore::definition::Tier;
+use lodestore::sql::BackendKind;
 use lodestore::table::{InsertOptions, Table};
 use lodestore::value::{Array, Row, Value};
 use lodestore::{ErrorKind, row};
@@ -13,6 +14,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::common::kind;
 use super::support::{Lab, array, column, ints};
 
 /// Types that are written as text, as the fetch side gives them.
@@ -259,7 +261,7 @@ fn all<T: serde::de::DeserializeOwned>(table: &Table) -> Vec<T> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(if kind() == BackendKind::Sqlite { 24 } else { 8 }))]
 
     #[test]
     fn what_is_fetched_can_be_inserted_again(mut given in vec(everything(), 1..12)) {

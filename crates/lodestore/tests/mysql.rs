@@ -458,7 +458,7 @@ fn what_keeps_from_connecting_is_told() {
                 database: Some("no_such_db".into()),
                 ..base()
             },
-            ErrorKind::Config,
+            ErrorKind::Access,
             "no_such_db",
         ),
     ] {

@@ -373,10 +373,20 @@ impl Lode {
                 "objects cannot be removed inside a transaction: other connections may rely on them",
             ));
         }
-        let schemas = self.schemas()?;
-        let names: Vec<&str> = schemas.iter().map(String::as_str).collect();
-        backend.begin_collecting(&names)?;
-        self.finish(body)
+        let mut schemas = self.schemas()?;
+        loop {
+            let names: Vec<&str> = schemas.iter().map(String::as_str).collect();
+            backend.begin_collecting(&names)?;
+            // The writers of a schema that was created while this waited are not kept out.
+            let now = self.schemas().inspect_err(|_| {
+                let _ = backend.rollback();
+            })?;
+            if now.iter().all(|s| schemas.contains(s)) {
+                return self.finish(body);
+            }
+            backend.rollback()?;
+            schemas = now;
+        }
     }
 
     /// Forgets what is cached about a schema (someone else may have changed it).

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lodestore::codec::{NpyRef, ObjectRef};
 use lodestore::definition::Tier;
 use lodestore::gc::{GcOptions, collect};
+use lodestore::progress::Silent;
 use lodestore::query::keep;
 use lodestore::schema::Lode;
-use lodestore::sql::BackendKind;
+use lodestore::sql::{BackendKind, Statement};
 use lodestore::table::{InsertOptions, Table};
 use lodestore::value::{Row, Value};
 use lodestore::{Error, ErrorKind, row};
@@ -209,4 +210,58 @@ fn a_collector_sees_tables_and_columns_that_others_made_since_it_last_looked() {
             "{values:?}"
         );
     }
+}
+
+/// On SQLite a transaction keeps all others out; on MySQL rows that are being copied cannot be deleted.
+#[test]
+fn a_collector_waits_for_the_writers_of_a_schema_that_is_made_while_it_waits() {
+    if kind() != BackendKind::Postgres {
+        return;
+    }
+    let lab = Lab::new();
+    let data = lab.declare("Data", Tier::Manual, DATA);
+    let (holder, collector, copier) = (lab.again(), lab.again(), lab.again());
+    // An object that is garbage when the plan is made, and in use afterwards.
+    data.insert1(row_of(1, 1)).unwrap();
+    data.delete(Default::default()).unwrap();
+    let plan = lodestore::gc::scan(&collector, &["lab"], &GcOptions::default()).unwrap();
+    assert_eq!(plan.stats().hash.orphaned, 1);
+    data.insert1(row_of(1, 1)).unwrap();
+
+    let waiting = || {
+        let text = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                    WHERE NOT l.granted AND d.datname = current_database()";
+        let found = lab.lode.backend().query_any(&Statement::new(text)).unwrap();
+        matches!(found.value(0, 0), Value::Int(1))
+    };
+    holder.begin().unwrap();
+    holder
+        .table("lab.Data")
+        .unwrap()
+        .insert1(row_of(2, 2))
+        .unwrap();
+    let copy = std::thread::scope(|scope| {
+        let collecting = scope.spawn(move || plan.execute(&Silent).unwrap());
+        while !waiting() {
+            assert!(
+                !collecting.is_finished(),
+                "the collector did not wait for a writer"
+            );
+        }
+        copier.create_schema("other").unwrap();
+        let definition = "id : int32\n---\nx = null : <blob@>";
+        let copy = declare(&copier, "other", "Copy", Tier::Manual, None, definition);
+        copier.begin().unwrap();
+        let rows = copier.table("lab.Data").unwrap().proj(keep(["x"])).unwrap();
+        copy.insert_select(&rows, &InsertOptions::default())
+            .unwrap();
+        (&data & "id = 1").delete_quick().unwrap();
+        holder.commit().unwrap();
+        // Now it waits for the copier.
+        while !waiting() && !collecting.is_finished() {}
+        copier.commit().unwrap();
+        collecting.join().unwrap();
+        copy
+    });
+    assert_eq!((check(&copy, "1 = 1"), check(&data, "1 = 1")), (1, 1));
 }

@@ -356,7 +356,7 @@ class QueryExpression:
     ) -> polars.DataFrame:
         """A polars DataFrame; the primary key as ordinary columns. ``json``: see :meth:`to_arrow`."""
         frames.library("polars", "polars")
-        columns = self._arrow_columns(order_by, limit, offset, squeeze, json)
+        columns = self._arrow_columns(order_by, limit, offset, squeeze, json, wide=False)
         return frames.polars_frame(columns, {a.name for a in self.heading.attributes.values() if a.uuid})
 
     def to_arrow(
@@ -373,14 +373,15 @@ class QueryExpression:
         ``json``: ``"text"`` keeps JSON as text; ``"parse"`` gives structs and lists, if all values have one shape.
         """
         frames.library("pyarrow", "arrow")
-        return frames.arrow_table(self._arrow_columns(order_by, limit, offset, squeeze, json))
+        return frames.arrow_table(self._arrow_columns(order_by, limit, offset, squeeze, json, wide=True))
 
     def _arrow_columns(
-        self, order_by: OrderBy, limit: int | None, offset: int | None, squeeze: bool, json: str
+        self, order_by: OrderBy, limit: int | None, offset: int | None, squeeze: bool, json: str, wide: bool
     ) -> list[tuple[str, Any]]:
+        """(name, data) of each column; ``wide``: decimals of more than 38 digits as Arrow's, not as objects."""
         if json not in ("text", "parse"):
             raise WrongValueError(f"json must be 'text' or 'parse', not {json!r}")
-        columns = self._query.to_arrow_columns(json == "parse", _window(order_by, limit, offset))
+        columns = self._query.to_arrow_columns(json == "parse", wide, _window(order_by, limit, offset))
         if squeeze:
             columns = [(n, [frames.squeezed(v) for v in d] if isinstance(d, list) else d) for n, d in columns]
         return columns

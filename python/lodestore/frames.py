@@ -78,8 +78,8 @@ def polars_frame(columns: Iterable[tuple[str, Any]], uuids: set[str]) -> polars.
         try:
             if all(isinstance(v, _PLAIN) for v in data):
                 return polars.Series(name, data)
-        except (TypeError, ValueError, polars.exceptions.PolarsError):
-            pass  # values of different kinds
+        except (TypeError, ValueError, RuntimeError, polars.exceptions.PolarsError):
+            pass  # values of different kinds, or decimals of more digits than polars has
         return polars.Series(name, data, dtype=polars.Object)
 
     return polars.DataFrame([series(name, data) for name, data in columns])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
 import json
@@ -93,31 +94,46 @@ def server():
         found.close()
 
 
+@contextlib.contextmanager
+def surroundings(folder, server):
+    """A working directory, settings and connection of one's own, without the machine's environment."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in list(os.environ):
+            if name.startswith(("DJ_", "LODE_")):
+                monkeypatch.delenv(name)
+        if server:
+            for name, value in server.environment().items():
+                monkeypatch.setenv(name, value)
+            # What SQLite's default store is.
+            store = {"protocol": "file", "location": str(folder / "lodestore.db.objects")}
+            (folder / "datajoint.json").write_text(json.dumps({"stores": {"default": "local", "local": store}}))
+            monkeypatch.setenv("LODE_CREATE_LOCATIONS", "true")
+            monkeypatch.setenv("LODE_GC_GRACE", "0")
+        monkeypatch.chdir(folder)
+        # A repository's root ends the search for configuration files.
+        (folder / ".git").mkdir()
+        monkeypatch.setattr(settings, "_global", None)
+        monkeypatch.setattr(connection, "_singleton", None)
+        dj.config.safemode = False
+        yield folder
+        if server:
+            server.clean()
+        elif connection._singleton is not None:
+            connection._singleton.close()
+
+
 @pytest.fixture(autouse=True)
-def fresh(tmp_path, monkeypatch, server):
-    """A working directory, settings and connection of the test's own, without the machine's environment."""
-    for name in list(os.environ):
-        if name.startswith(("DJ_", "LODE_")):
-            monkeypatch.delenv(name)
-    if server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        # What SQLite's default store is.
-        store = {"protocol": "file", "location": str(tmp_path / "lodestore.db.objects")}
-        (tmp_path / "datajoint.json").write_text(json.dumps({"stores": {"default": "local", "local": store}}))
-        monkeypatch.setenv("LODE_CREATE_LOCATIONS", "true")
-        monkeypatch.setenv("LODE_GC_GRACE", "0")
-    monkeypatch.chdir(tmp_path)
-    # A repository's root ends the search for configuration files.
-    (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(settings, "_global", None)
-    monkeypatch.setattr(connection, "_singleton", None)
-    dj.config.safemode = False
-    yield tmp_path
-    if server:
-        server.clean()
-    elif connection._singleton is not None:
-        connection._singleton.close()
+def fresh(tmp_path, server):
+    """Every test's own surroundings."""
+    with surroundings(tmp_path, server) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def fresh_for_all(tmp_path_factory, server):
+    """Surroundings that all tests of a file share, for one that only reads what it declared once."""
+    with surroundings(tmp_path_factory.mktemp("all"), server) as folder:
+        yield folder
 
 
 @pytest.fixture

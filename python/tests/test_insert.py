@@ -32,6 +32,9 @@ DICTS = [
 def added(lab):
     """The rows that a test inserted, without the attribute that none of them gives."""
     rows = (lab.Subject & "subject_id > 3").to_dicts(order_by="KEY")
+    if BACKEND == "postgresql":
+        # It can hold NaN: what came as NaN, and not as None, stays NaN.
+        rows = [{n: None if v != v else v for n, v in row.items()} for row in rows]
     return [{n: v for n, v in row.items() if n != "sex"} for row in rows]
 
 
@@ -128,6 +131,22 @@ def test_a_query(lab):
             Copy.insert(lab.Subject.proj("name"), **options)
     with pytest.raises(dj.DataJointError):
         Copy.insert(lab.Rig.proj())
+
+
+def test_a_query_that_repeats_a_key(lab):
+    @lab.schema
+    class Seen(dj.Manual):
+        definition = """
+        subject_id : int32
+        kind=1 : int32
+        """
+
+    repeated = lab.Session.proj(no="session_no")
+    with pytest.raises(errors.DuplicateError):
+        Seen.insert(repeated, ignore_extra_fields=True)
+    for _ in range(2):
+        Seen.insert(repeated, ignore_extra_fields=True, skip_duplicates=True)
+        assert Seen.keys(order_by="KEY") == [{"subject_id": i, "kind": 1} for i in (1, 2)]
 
 
 def test_insert_dataframe(lab):

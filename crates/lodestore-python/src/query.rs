@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow_array::types::{Decimal128Type, DecimalType as _};
 use lodestore::Row;
-use lodestore::definition::{CoreType, StorageType, Type};
+use lodestore::definition::{CoreType, NativeKind, NativeType, StorageType, Type};
 use lodestore::query::{Cond, JoinOptions, Projection, Query, Top, U};
 use lodestore::schema::{Attribute, Heading, Source};
 use lodestore::table::{Batches, FetchOptions};
@@ -234,15 +235,21 @@ impl PyQuery {
         output::batch_to_columns(py, self.fetch(py, None, window)?)
     }
 
-    /// (name, data) of each column: an object with Arrow's protocol, or a list where Arrow has no type.
+    /// (name, data) of each column: an object with Arrow's protocol, or a list where Arrow has no type. Not everyone
+    /// reads `wide_decimals`, of more than 38 digits.
     fn to_arrow_columns<'py>(
         &self,
         py: Python<'py>,
         parse_json: bool,
+        wide_decimals: bool,
         window: Window,
     ) -> PyResult<Vec<(String, Bound<'py, PyAny>)>> {
         let batch = self.fetch(py, None, window)?;
-        let digits = self.digits(&batch)?;
+        let mut digits = self.digits(&batch)?;
+        if !wide_decimals {
+            let fits = |d: &mut Digits| d.0 <= Decimal128Type::MAX_PRECISION;
+            digits.iter_mut().for_each(|d| *d = d.take_if(fits));
+        }
         output::batch_to_arrow_columns(py, batch, &digits, parse_json)
     }
 
@@ -374,9 +381,16 @@ impl PyQuery {
     fn digits(&self, batch: &Batch) -> PyResult<Vec<Option<Digits>>> {
         let heading = self.0.heading().or_raise()?;
         let declared = |name: &str| match &heading.get(name)?.type_ {
-            Some(Type::Core(CoreType::Decimal { precision, scale })) => {
-                Some((u8::try_from(*precision).ok()?, u8::try_from(*scale).ok()?))
-            }
+            Some(
+                Type::Core(CoreType::Decimal { precision, scale })
+                | Type::Native(NativeType {
+                    kind:
+                        NativeKind::Decimal {
+                            precision, scale, ..
+                        },
+                    ..
+                }),
+            ) => Some((u8::try_from(*precision).ok()?, u8::try_from(*scale).ok()?)),
             _ => None,
         };
         Ok(batch.names.iter().map(|name| declared(name)).collect())

@@ -35,22 +35,24 @@ class PeerError(Exception):
 
 
 class Peer:
-    """The reference's process."""
+    """The reference's process, of which every test gets a child of its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, log: Path):
         self.process = subprocess.Popen(
             [PEER, str(Path(__file__).with_name("peer.py"))],
-            cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(folder / "peer.log").open("wb"),
+            stderr=log.open("wb"),
         )
+
+    def send(self, message):
+        data = pickle.dumps(message)
+        self.process.stdin.write(struct.pack("<q", len(data)) + data)
+        self.process.stdin.flush()
 
     def run(self, code: str):
         """Runs code, in which ``dj`` is the reference; gives what it assigned to ``result``."""
-        data = pickle.dumps(textwrap.dedent(code))
-        self.process.stdin.write(struct.pack("<q", len(data)) + data)
-        self.process.stdin.flush()
+        self.send(textwrap.dedent(code))
         header = self.process.stdout.read(8)
         assert header, "the reference's process has ended"
         worked, answer = pickle.loads(self.process.stdout.read(struct.unpack("<q", header)[0]))
@@ -63,9 +65,16 @@ class Peer:
         self.process.wait(20)
 
 
-@pytest.fixture
-def peer(fresh):
-    """A process that runs the reference, on the same database and store as this one."""
-    process = Peer(fresh)
+@pytest.fixture(scope="session")
+def peer_process(tmp_path_factory):
+    process = Peer(tmp_path_factory.mktemp("peer") / "peer.log")
     yield process
     process.close()
+
+
+@pytest.fixture
+def peer(fresh, peer_process):
+    """A process that runs the reference, on the same database and store as this one."""
+    peer_process.send((str(fresh), dict(os.environ)))
+    yield peer_process
+    peer_process.send("")

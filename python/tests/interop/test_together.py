@@ -105,10 +105,18 @@ def test_the_same_definitions_make_the_same_tables(peer):
             for name in ("lab", "lab2")
         )
         assert mine == theirs
-    lineage = dj.conn().query("SELECT * FROM {} ORDER BY 1, 2".format(full("lab", "~lineage"))).fetchall()
-    theirs = dj.conn().query("SELECT * FROM {} ORDER BY 1, 2".format(full("lab2", "~lineage"))).fetchall()
-    assert [tuple(v.replace("lab2.", "lab.") for v in row) for row in theirs] == [tuple(row) for row in lineage]
-    assert ours["Subject"].describe() == dj.VirtualModule("v", "lab2").Subject.describe()
+    # Ordered here: the two sides make the table with different collations.
+    lineage, theirs = (
+        sorted(
+            tuple(v.replace("lab2.", "lab.") for v in row)
+            for row in dj.conn().query("SELECT * FROM {}".format(full(name, "~lineage"))).fetchall()
+        )
+        for name in ("lab", "lab2")
+    )
+    assert lineage == theirs
+    copy = dj.VirtualModule("v", "lab2")
+    for name in ("Species", "Subject", "Session", "Count"):
+        assert ours[name].describe(context=ours) == getattr(copy, name).describe(context=vars(copy))
 
 
 def full(schema, table):
@@ -125,10 +133,12 @@ def test_the_reference_declares_lodestore_computes(peer):
     assert peer.run("result = [int(n) for n in Count.to_arrays('n')]") == [3, 3]
     assert peer.run("result = Count.progress(display=False)") == (0, 2)
     assert peer.run("result = Subject.fetch1('trace').tolist()") == [0, 1, 2, 3, 4]
-    assert (
-        names["Subject"].describe().split() == peer.run("result = Subject.describe()").split()
-        or BACKEND == "postgresql"
-    )
+    if BACKEND == "mysql":  # on PostgreSQL the reference shows casts and no indexes
+        for name in ("Species", "Subject", "Session", "Count"):
+            described = names[name].describe(context=names).split()
+            # MariaDB's spelling, which the reference shows.
+            theirs = peer.run(f"result = {name}.describe()").replace("current_timestamp()", "CURRENT_TIMESTAMP")
+            assert described == theirs.split()
 
 
 def test_lodestore_declares_the_reference_computes(peer):

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::path::JsonPath;
+use super::project::plain_call;
 use super::restrict::{Operand, Pred, unknown};
 use super::select::{Expr, From, OrderTerm, Select};
 use super::{Comparison, Fragment, fragment};
@@ -435,7 +436,18 @@ impl<'a> Writer<'a> {
     fn expr(&mut self, expr: &Expr, select: &Select) -> Result<()> {
         match expr {
             Expr::Column(name) => self.name(name),
-            Expr::Sql(fragment) => self.fragment(fragment, &select.scope)?,
+            Expr::Sql(fragment) => {
+                let decimal = plain_call(fragment.text(), &select.scope)
+                    .filter(|(_, attribute)| attribute.kind == ColumnKind::Decimal)
+                    .and_then(|(function, attribute)| {
+                        let column = self.dialect.quote(&attribute.name);
+                        self.dialect.decimal_aggregate(&function, &column)
+                    });
+                match decimal {
+                    Some(text) => self.push(&text),
+                    None => self.fragment(fragment, &select.scope)?,
+                }
+            }
             Expr::Json(path) => {
                 let text = self.json_path(path)?;
                 self.push(&text);

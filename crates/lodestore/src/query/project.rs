@@ -349,14 +349,24 @@ fn is_name(text: &str) -> bool {
         && !upper.starts_with("CURRENT_TIMESTAMP")
 }
 
-/// `max(attribute)` and `min(attribute)` have the attribute's kind of value: a date stays a date, also where the database
-/// keeps it as text. What other expressions give, the database says.
-fn extremum_kind(text: &str, operand: &Heading) -> Option<ColumnKind> {
+/// The function and the attribute of an expression that is nothing but `function(attribute)`.
+pub(super) fn plain_call<'a>(text: &str, operand: &'a Heading) -> Option<(String, &'a Attribute)> {
     let (function, argument) = text.trim().strip_suffix(')')?.split_once('(')?;
-    let function = function.trim().to_ascii_lowercase();
     let attribute = operand.get(argument.trim().trim_matches(['"', '`']))?;
     let plain = attribute.chain.is_none() && attribute.kind != ColumnKind::Json;
-    (plain && (function == "max" || function == "min")).then_some(attribute.kind)
+    plain.then(|| (function.trim().to_ascii_lowercase(), attribute))
+}
+
+/// `max(attribute)` and `min(attribute)` have the attribute's kind of value: a date stays a date, also where the database
+/// keeps it as text. So have sums and averages of decimals. What other expressions give, the database says.
+fn aggregate_kind(text: &str, operand: &Heading) -> Option<ColumnKind> {
+    let (function, attribute) = plain_call(text, operand)?;
+    let same = match function.as_str() {
+        "max" | "min" => true,
+        "sum" | "avg" => attribute.kind == ColumnKind::Decimal,
+        _ => false,
+    };
+    same.then_some(attribute.kind)
 }
 
 /// The attribute that an SQL expression over `operand` makes.
@@ -366,7 +376,7 @@ pub(crate) fn computed(name: Arc<str>, text: String, operand: &Heading) -> Attri
         type_: None,
         database_type: "expression".into(),
         storage: None,
-        kind: extremum_kind(&text, operand).unwrap_or(ColumnKind::Any),
+        kind: aggregate_kind(&text, operand).unwrap_or(ColumnKind::Any),
         in_key: false,
         nullable: false,
         default: None,

@@ -162,6 +162,11 @@ pub trait Dialect: Send + Sync {
     fn literal(&self, value: &Value) -> Result<String> {
         literal::literal(value, self.kind())
     }
+    /// An aggregate of a column of decimals, where the database's own is not exact or does not compare as a number. Its
+    /// function is in lower case.
+    fn decimal_aggregate(&self, _function: &str, _column: &str) -> Option<String> {
+        None
+    }
     /// What follows an order term to put NULLs first or last. None if the database has no such words: the term is then
     /// preceded by `term IS NULL`.
     fn nulls(&self, first: bool) -> Option<&'static str> {

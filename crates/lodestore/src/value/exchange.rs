@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, Decimal128Array, LargeStringArray, RecordBatch,
+    Array, ArrayRef, BinaryArray, Decimal128Array, Decimal256Array, LargeStringArray, RecordBatch,
     RecordBatchOptions, StringArray,
 };
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::{DECIMAL128_MAX_PRECISION, Field, FieldRef, Schema};
+use arrow_buffer::{OffsetBuffer, i256};
+use arrow_schema::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, Field, FieldRef, Schema};
 
 use super::{Batch, Column, ColumnKind};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +28,11 @@ impl Column {
                 if precision <= DECIMAL128_MAX_PRECISION =>
             {
                 decimals(array.as_string::<i64>(), precision, scale)?
+            }
+            (ColumnKind::Decimal, Some((precision, scale)))
+                if precision <= DECIMAL256_MAX_PRECISION =>
+            {
+                wide_decimals(array.as_string::<i64>(), precision, scale)?
             }
             (ColumnKind::Decimal, _) => {
                 let error = Error::new(ErrorKind::Type, "a decimal of unknown digits");
@@ -62,19 +67,32 @@ impl Batch {
 
 /// Canonical decimal texts, all with `scale` decimals, as numbers.
 fn decimals(texts: &LargeStringArray, precision: u8, scale: u8) -> Result<ArrayRef> {
-    let failed = |text: &str| Error::new(ErrorKind::Data, format!("`{text}` is no decimal"));
-    let number = |text: &str| {
-        let digits = text.replacen('.', "", 1);
-        digits.parse::<i128>().map_err(|_| failed(text))
-    };
-    let numbers: Decimal128Array = texts
-        .iter()
-        .map(|text| text.map(number).transpose())
-        .collect::<Result<_>>()?;
+    let numbers: Decimal128Array = numbers(texts, |digits| digits.parse().ok())?;
     let numbers = numbers.with_precision_and_scale(precision, scale as i8);
-    Ok(Arc::new(
-        numbers.map_err(|e| Error::new(ErrorKind::Data, e.to_string()))?,
-    ))
+    Ok(Arc::new(numbers.map_err(wrong_digits)?))
+}
+
+/// The same for more digits than 128 bits hold.
+fn wide_decimals(texts: &LargeStringArray, precision: u8, scale: u8) -> Result<ArrayRef> {
+    let numbers: Decimal256Array = numbers(texts, i256::from_string)?;
+    let numbers = numbers.with_precision_and_scale(precision, scale as i8);
+    Ok(Arc::new(numbers.map_err(wrong_digits)?))
+}
+
+fn numbers<N, A: FromIterator<Option<N>>>(
+    texts: &LargeStringArray,
+    number: impl Fn(&str) -> Option<N>,
+) -> Result<A> {
+    let failed = |text: &str| Error::new(ErrorKind::Data, format!("`{text}` is no decimal"));
+    let read = |text: &str| number(&text.replacen('.', "", 1)).ok_or_else(|| failed(text));
+    texts
+        .iter()
+        .map(|text| text.map(read).transpose())
+        .collect()
+}
+
+fn wrong_digits(error: arrow_schema::ArrowError) -> Error {
+    Error::new(ErrorKind::Data, error.to_string())
 }
 
 /// The same text or bytes with 32-bit offsets, if they fit; the values are shared. Other arrays as they are.

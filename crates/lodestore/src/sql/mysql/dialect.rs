@@ -133,16 +133,22 @@ impl Dialect for MySqlDialect {
             // Not by `ON DUPLICATE KEY`: that would skip over conflicts of other unique indexes too.
             Some(key) => {
                 let given: Vec<&str> = columns.split(", ").collect();
-                let same: Vec<String> = key
-                    .split(", ")
-                    .map(|k| match given.contains(&k) {
-                        true => format!("t.{k} = s.{k}"),
-                        false => format!("t.{k} = DEFAULT(t.{k})"),
-                    })
+                let (known, missing): (Vec<&str>, Vec<&str>) =
+                    key.split(", ").partition(|k| given.contains(k));
+                let same: Vec<String> = known
+                    .iter()
+                    .map(|k| format!("t.{k} = s.{k}"))
+                    .chain(missing.iter().map(|k| format!("t.{k} = DEFAULT(t.{k})")))
                     .collect();
+                let each = match known.is_empty() {
+                    true => String::new(),
+                    false => format!("PARTITION BY {}", known.join(", ")),
+                };
+                // The rows of one statement do not see each other: of a key that the query repeats, the first is taken.
                 format!(
-                    "INSERT INTO {table} ({columns}) SELECT {columns} FROM ({query}) AS s WHERE NOT EXISTS \
-                     (SELECT 1 FROM {table} AS t WHERE {})",
+                    "INSERT INTO {table} ({columns}) SELECT {columns} FROM (SELECT q.*, ROW_NUMBER() OVER ({each}) AS \
+                     `~n` FROM ({query}) AS q) AS s WHERE s.`~n` = 1 AND NOT EXISTS (SELECT 1 FROM {table} AS t \
+                     WHERE {})",
                     same.join(" AND ")
                 )
             }

@@ -3,6 +3,7 @@
 use std::sync::Once;
 use std::time::Instant;
 
+use mysql::consts::CapabilityFlags;
 use mysql::prelude::{Protocol, Queryable};
 use mysql::{Conn, Opts, OptsBuilder, QueryResult, SslOpts, Value as SqlValue};
 
@@ -322,6 +323,8 @@ fn builder(options: &ServerOptions) -> OptsBuilder {
         .tcp_nodelay(true)
         .tcp_keepalive_time_ms(Some(60_000))
         .tcp_connect_timeout(Some(options.connect_timeout))
+        // An update counts the rows that it finds, as everywhere, and not only those that it changes.
+        .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS)
         .stmt_cache_size(STATEMENTS);
     match options.is_socket() {
         true => base.socket(Some(&options.host)),

@@ -169,13 +169,10 @@ pub(super) fn encode(value: &Value, type_: &Type, out: &mut BytesMut) {
     }
 }
 
-/// Days since 1970.
+/// Days since 1970. Not by way of a timestamp: those end before the calendar does.
 fn days(date: Date) -> i32 {
-    let since = date.to_datetime(Time::midnight());
-    let seconds = jiff::tz::Offset::UTC
-        .to_timestamp(since)
-        .map_or(0, |t| t.as_second());
-    seconds.div_euclid(86_400) as i32
+    let since = date.duration_since(Date::constant(1970, 1, 1));
+    (since.as_secs() / 86_400) as i32
 }
 
 fn micros(time: Time) -> i64 {

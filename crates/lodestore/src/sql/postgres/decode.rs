@@ -5,8 +5,8 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jiff::Timestamp;
-use jiff::civil::Time;
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, Time};
 use tokio_postgres::types::{FromSql, Kind, Type};
 use tokio_postgres::{Column, Row};
 use uuid::Uuid;
@@ -290,9 +290,10 @@ fn moment(raw: &[u8]) -> Option<i64> {
 }
 
 fn any(wire: Wire, raw: &[u8]) -> Option<Value> {
+    // Not by way of a timestamp: those end before the calendar does.
     let civil = |micros: i64| {
-        let stamp = Timestamp::from_microsecond(micros).ok()?;
-        Some(jiff::tz::Offset::UTC.to_datetime(stamp))
+        let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+        epoch.checked_add(SignedDuration::from_micros(micros)).ok()
     };
     Some(match wire {
         Wire::Bool => Value::Bool(*raw.first()? != 0),

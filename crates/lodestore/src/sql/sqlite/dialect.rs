@@ -100,6 +100,16 @@ impl Dialect for SqliteDialect {
         translate::translate(self, sql, is_attribute)
     }
 
+    /// As text of the collation `decimal`, as the column is: `> 9.4` then compares numbers.
+    fn decimal_aggregate(&self, function: &str, column: &str) -> Option<String> {
+        let call = match function {
+            "min" | "max" => format!("{function}({column})"),
+            "sum" | "avg" => format!("decimal_{function}({column})"),
+            _ => return None,
+        };
+        Some(format!("CAST({call} AS TEXT) COLLATE decimal"))
+    }
+
     /// One JSON text, taken apart by `json_each`; bytes travel as hexadecimal text.
     fn bound_keys(
         &self,

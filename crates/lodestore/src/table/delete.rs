@@ -163,6 +163,8 @@ struct Cascade<'a> {
 
 impl<'a> Cascade<'a> {
     fn new(lode: &'a Lode, seed: &TableName, integrity: PartIntegrity) -> Result<Self> {
+        // Someone else may have made or dropped a dependent table.
+        lode.look_again();
         let graph = lode.dependencies(&[&seed.schema])?;
         let mut tables: HashSet<TableName> = graph.descendants(seed).into_iter().collect();
         tables.insert(seed.clone());

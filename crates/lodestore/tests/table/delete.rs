@@ -236,6 +236,29 @@ fn other_schemas_are_part_of_the_cascade() {
     assert_eq!(ints(&note, "subject_id"), [1]);
 }
 
+#[test]
+fn tables_that_others_make_and_drop_meanwhile_are_followed() {
+    let (lab, subject, _, _) = filled();
+    let other = lab.again();
+    // Everything is known to this connection now.
+    (&subject & row! { subject_id: 7 })
+        .delete(DeleteOptions::default())
+        .unwrap();
+    let late = declare(&other, "lab", "Late", Tier::Manual, None, "-> Subject");
+    late.insert(
+        rows(2, |i| row! { subject_id: i }),
+        &InsertOptions::default(),
+    )
+    .unwrap();
+    let report = (&subject & row! { subject_id: 0 })
+        .delete(DeleteOptions::default())
+        .unwrap();
+    assert!(counts(&report).contains(&("late".into(), 1)), "{report:?}");
+    late.drop_quick().unwrap();
+    subject.delete(DeleteOptions::default()).unwrap();
+    assert_eq!(subject.count().unwrap(), 0);
+}
+
 /// A master with a part that also references another table.
 fn with_parts() -> (Lab, Table, Table, Table) {
     let lab = Lab::new();

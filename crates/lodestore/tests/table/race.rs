@@ -118,6 +118,12 @@ fn no_committed_row_loses_its_object_to_a_collector() {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 let lode = lab.again();
+                if writer == 0 {
+                    // It collects what it drops itself.
+                    lode.config()
+                        .set("lode.objects_on_delete", serde_json::json!("immediate"))
+                        .unwrap();
+                }
                 scope.spawn(move || {
                     let (data, mut done) = (lode.table("lab.Data").unwrap(), 0);
                     for n in 0..changes {

@@ -3,7 +3,6 @@
 use std::sync::Once;
 use std::time::Instant;
 
-use mysql::consts::CapabilityFlags;
 use mysql::prelude::{Protocol, Queryable};
 use mysql::{Conn, Opts, OptsBuilder, QueryResult, SslOpts, Value as SqlValue};
 
@@ -17,11 +16,12 @@ use crate::value::Batch;
 const STATEMENTS: usize = 64;
 
 /// The settings of every session. The SQL mode is the reference's (spec: manipulation §7). Waiting for a table's lock
-/// ends: the default would be a day, or a year.
+/// ends: the default would be a day, or a year. The server's messages, some of which are read, are in English.
 const SETTINGS: &str = "SET NAMES utf8mb4, \
     SESSION sql_mode='NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY', \
     SESSION time_zone='+00:00', SESSION autocommit=1, SESSION group_concat_max_len=16777216, \
-    SESSION lock_wait_timeout=60, SESSION foreign_key_checks=1, SESSION unique_checks=1";
+    SESSION lock_wait_timeout=60, SESSION foreign_key_checks=1, SESSION unique_checks=1, \
+    SESSION lc_messages='en_US'";
 
 /// Where a transaction stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,9 +271,15 @@ impl Session {
     }
 }
 
-/// Reads a result to its end, where its error may be (a lock that was waited for); rows affected.
+/// Reads a result to its end, where its error may be (a lock that was waited for); rows affected. Those of
+/// an update are the rows that it found, as everywhere, and not only those that it changed. (The server can be told to
+/// count so, but would then count rows that an insert skips.)
 fn finish<P: Protocol>(mut result: QueryResult<'_, '_, '_, P>) -> mysql::Result<u64> {
-    let affected = result.affected_rows();
+    let found = result
+        .info_str()
+        .strip_prefix("Rows matched: ")
+        .and_then(|rest| rest.split(' ').next()?.parse().ok());
+    let affected = found.unwrap_or_else(|| result.affected_rows());
     result.try_for_each(|row| row.map(drop))?;
     Ok(affected)
 }
@@ -323,8 +329,6 @@ fn builder(options: &ServerOptions) -> OptsBuilder {
         .tcp_nodelay(true)
         .tcp_keepalive_time_ms(Some(60_000))
         .tcp_connect_timeout(Some(options.connect_timeout))
-        // An update counts the rows that it finds, as everywhere, and not only those that it changes.
-        .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS)
         .stmt_cache_size(STATEMENTS);
     match options.is_socket() {
         true => base.socket(Some(&options.host)),

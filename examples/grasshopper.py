@@ -27,8 +27,15 @@ import matplotlib.pyplot as plt  # noqa: E402
 directory = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="lodestore-demo-"))
 directory.mkdir(parents=True, exist_ok=True)
 
-dj.config["database.backend"] = "sqlite"
-dj.config["database.name"] = str(directory / "grasshopper.db")
+# Tables in one file, objects in a directory beside it. With DJ_BACKEND=postgresql or mysql (and DJ_HOST, DJ_USER, …) the
+# tables are on that server instead, and nothing else changes.
+on_server = dj.config["database.backend"] != "sqlite"
+if on_server:
+    (directory / "objects").mkdir()
+    dj.config.stores["local"] = {"protocol": "file", "location": str(directory / "objects")}
+    dj.config.stores["default"] = "local"
+else:
+    dj.config["database.name"] = str(directory / "grasshopper.db")
 dj.config["download_path"] = str(directory / "downloads")
 dj.config["safemode"] = False  # do not ask before deleting: this is a demo
 
@@ -55,7 +62,8 @@ def on_disk():
 
 say(f"Declaring the pipeline in {directory}")
 
-schema = dj.Schema("grasshopper")
+# A server outlives the demo: there each run has a schema of its own.
+schema = dj.Schema(directory.name.replace("-", "_") if on_server else "grasshopper")
 
 
 @schema
@@ -310,6 +318,5 @@ on_disk()
 # What is still named by a row is still there.
 assert (Recording & {"stimulus": 1}).fetch1("spike_times").size > 0
 assert (Waveform & {"stimulus": 2}).fetch1("amplitude").load().size > 0
-say(
-    f"Done. Everything is in {directory}: look at it with `lode -d {directory / 'grasshopper.db'} ls` (built by `make cli`)."
-)
+look = f"lode ls {schema.database}" if on_server else f"lode -d {directory / 'grasshopper.db'} ls"
+say(f"Done. The objects are in {directory}; look at the tables with `{look}` (built by `make cli`).")

@@ -7,15 +7,21 @@ use super::snapshot::LINEAGE;
 use crate::definition::TableName;
 use crate::error::{Error, Result};
 use crate::sql::Statement;
+use crate::value::Value;
+
+/// Three values a row.
+const ROWS_PER_STATEMENT: usize = 1000;
 
 /// Replaces the rows of one table, atomically.
 pub(super) fn replace(lode: &Lode, table: &TableName, rows: &[(String, String)]) -> Result<()> {
     lode.run(lode.dialect().create_lineage_table(&table.schema)?)?;
     lode.transaction(|| {
         remove(lode, table)?;
-        rows.iter().try_for_each(|(attribute, origin)| {
-            add(lode, &table.schema, &table.name, attribute, origin)
-        })
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(attribute, origin)| (table.name.as_str(), attribute.as_str(), origin.as_str()))
+            .collect();
+        add(lode, &table.schema, &rows)
     })
 }
 
@@ -34,19 +40,30 @@ pub(super) fn remove(lode: &Lode, table: &TableName) -> Result<()> {
     Ok(())
 }
 
-fn add(lode: &Lode, schema: &str, table: &str, attribute: &str, origin: &str) -> Result<()> {
+/// Adds rows of (table, attribute, origin).
+fn add(lode: &Lode, schema: &str, rows: &[(&str, &str, &str)]) -> Result<()> {
     let dialect = lode.dialect();
-    let holes = [1, 2, 3].map(|n| dialect.placeholder(n)).join(", ");
     let columns = ["table_name", "attribute_name", "lineage"]
         .map(|c| dialect.quote(c))
         .join(", ");
-    lode.backend().execute(&Statement {
-        text: format!(
-            "INSERT INTO {} ({columns}) VALUES ({holes})",
-            dialect.full_name(schema, LINEAGE)
-        ),
-        params: [table, attribute, origin].map(Into::into).to_vec(),
-    })?;
+    for rows in rows.chunks(ROWS_PER_STATEMENT) {
+        let mut params: Vec<Value> = Vec::with_capacity(3 * rows.len());
+        let mut values = Vec::with_capacity(rows.len());
+        for (table, attribute, origin) in rows {
+            params.extend([*table, *attribute, *origin].map(Value::from));
+            let last = params.len();
+            let holes = [last - 2, last - 1, last].map(|n| dialect.placeholder(n));
+            values.push(format!("({})", holes.join(", ")));
+        }
+        lode.backend().execute(&Statement {
+            text: format!(
+                "INSERT INTO {} ({columns}) VALUES {}",
+                dialect.full_name(schema, LINEAGE),
+                values.join(", ")
+            ),
+            params,
+        })?;
+    }
     Ok(())
 }
 
@@ -108,7 +125,10 @@ pub(super) fn rebuild(lode: &Lode, schema: &str) -> Result<()> {
     lode.transaction(|| {
         let text = format!("DELETE FROM {}", lode.dialect().full_name(schema, LINEAGE));
         lode.backend().execute(&Statement::new(text))?;
-        rows.iter()
-            .try_for_each(|(table, attribute, origin)| add(lode, schema, table, attribute, origin))
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(table, attribute, origin)| (table.as_str(), attribute.as_str(), origin.as_str()))
+            .collect();
+        add(lode, schema, &rows)
     })
 }

@@ -530,9 +530,7 @@ impl Lode {
     }
 
     pub(super) fn run(&self, statements: Vec<sql::Statement>) -> Result<()> {
-        statements
-            .iter()
-            .try_for_each(|s| self.inner.backend.execute(s).map(|_| ()))
+        self.inner.backend.execute_all(&statements)
     }
 }
 

@@ -82,6 +82,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn dialect(&self) -> &dyn Dialect;
     /// Executes a statement; rows affected.
     fn execute(&self, statement: &Statement) -> Result<u64>;
+    /// Executes statements one after the other; together, where that saves round trips.
+    fn execute_all(&self, statements: &[Statement]) -> Result<()> {
+        statements
+            .iter()
+            .try_for_each(|statement| self.execute(statement).map(|_| ()))
+    }
     /// Runs a query to its end.
     fn query(&self, statement: &Statement, columns: &[OutputColumn]) -> Result<Batch>;
     /// Runs a query whose columns are not known before: names come from the database, kinds are `Any`.

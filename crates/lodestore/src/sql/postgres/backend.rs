@@ -245,6 +245,20 @@ impl Backend for Postgres {
         }
     }
 
+    fn execute_all(&self, statements: &[Statement]) -> Result<()> {
+        if statements.iter().any(|s| !s.params.is_empty()) || !self.in_transaction() {
+            return statements
+                .iter()
+                .try_for_each(|statement| self.execute(statement).map(|_| ()));
+        }
+        let texts: Vec<&str> = statements.iter().map(|s| s.text.as_str()).collect();
+        let together = texts.join(";\n");
+        self.run(Run::Write, async |link| {
+            link.batch(&together).await?;
+            Ok(())
+        })
+    }
+
     fn query(&self, statement: &Statement, columns: &[OutputColumn]) -> Result<Batch> {
         self.select(statement, Some(columns))
     }

@@ -167,6 +167,9 @@ pub(super) async fn catalogs(
         link.prepare(INDEXES).await?,
     );
     let params: [&(dyn ToSql + Sync); 2] = [&schemas, &only];
+    if only.is_some() && rows(link, &tables, &params).await?.is_empty() {
+        return Ok(vec![Vec::new(); schemas.len()]);
+    }
     let (tables, columns, constraints, indexes) = try_join4(
         rows(link, &tables, &params),
         rows(link, &columns, &params),

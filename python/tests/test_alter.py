@@ -231,6 +231,13 @@ def test_provenance_is_recorded_where_there_is_a_column_for_it(schema, subject):
     assert found[3]["source"] == {"system": "rig 1"} and "user" in found[3]["agent"]
     assert datetime.datetime.fromisoformat(found[4]["time"]).tzinfo is not None
     assert found[11]["context"] == {"table": Copier.full_table_name, "key": {"subject": 1}}
+    # A row that is copied in the database takes it along.
+    with dj.config.override(provenance__capture=True):
+        Archive = schema(type("Archive", (dj.Manual,), {"definition": subject.definition}), context={})
+    Archive.insert((subject & "subject in (3, 5)").proj("name"))
+    rows = dj.conn().query(query.replace(subject.full_table_name, Archive.full_table_name)).fetchall()
+    copied = {n: json.loads(p) if isinstance(p, str) else p for n, p in rows}
+    assert copied == {3: found[3], 5: None}
     assert "_prov" not in subject.heading.names
     assert subject.fetch1.__self__ is not None and (subject & {"subject": 3}).fetch1()["name"] == "Cyd"
 

@@ -116,6 +116,23 @@ impl Query {
         }
     }
 
+    /// The query with a hidden attribute of its table as one of its own; none if it does not read it row by row from
+    /// where it is.
+    pub(crate) fn with_hidden(&self, name: &str) -> Option<Query> {
+        let select = self.select().ok()?;
+        let hidden = select.scope.hidden.iter().find(|a| *a.name == *name)?;
+        if select.group.is_some() || select.distinct {
+            return None;
+        }
+        let mut heading = Heading::clone(&select.heading);
+        heading
+            .attributes
+            .insert(hidden.name.clone(), hidden.clone());
+        let mut select = Select::clone(&select);
+        select.heading = Arc::new(heading);
+        Some(Query::from_select(select))
+    }
+
     /// All tables that the query reads, each once, in order of appearance.
     pub fn tables(&self) -> Result<Vec<TableName>> {
         Ok(self.select()?.tables())

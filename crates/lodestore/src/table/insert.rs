@@ -135,7 +135,7 @@ impl Table {
                 .attribute(&**extra),
             ));
         }
-        let names: Vec<Arc<str>> = given
+        let mut names: Vec<Arc<str>> = given
             .names()
             .filter(|n| heading.get(n).is_some())
             .cloned()
@@ -145,8 +145,20 @@ impl Table {
                 "the query has no attribute in common with the table",
             )));
         }
+        // A row that is copied keeps where it came from.
+        let traced = match heading
+            .hidden
+            .iter()
+            .find(|a| &*a.name == provenance::COLUMN)
+        {
+            Some(_) => source.with_hidden(provenance::COLUMN),
+            None => None,
+        };
+        if traced.is_some() {
+            names.push(provenance::COLUMN.into());
+        }
         let dialect = lode.dialect();
-        let plan = source.plan(&PlanOptions {
+        let plan = traced.as_ref().unwrap_or(source).plan(&PlanOptions {
             columns: Some(names.clone()),
         })?;
         let columns: Vec<String> = names.iter().map(|n| dialect.quote(n)).collect();

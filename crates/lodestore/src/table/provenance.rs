@@ -12,7 +12,7 @@ use crate::schema::{Heading, Lode};
 use crate::value::{Json, Row, Value};
 
 /// Name of the column.
-const COLUMN: &str = "_prov";
+pub(super) const COLUMN: &str = "_prov";
 
 /// The column, its type, and what rows that are inserted now get; none if the table or the settings do not ask for it.
 pub(super) fn stamp(

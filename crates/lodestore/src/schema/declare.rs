@@ -69,11 +69,11 @@ pub struct Declared {
 
 pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     let table = table_name(lode, &declare)?;
-    let declared = lode.is_declared(&table)?;
-    if !declared && lode.snapshot(&table.schema)?.tables.is_empty() {
+    let snapshot = lode.snapshot_with(&table)?;
+    if snapshot.tables.is_empty() {
         lode.require_schema(&table.schema)?;
     }
-    if declared {
+    if snapshot.table(&table.name).is_some() {
         return Ok(Declared {
             table,
             warnings: Vec::new(),

@@ -394,20 +394,14 @@ impl Lode {
         self.known().remove(schema);
     }
 
-    /// Reads one table again, after it was declared or dropped or not found. Where the catalogue has a version, that
-    /// tells when.
+    /// Notes that a table was declared or dropped: it is read again when somebody asks. Where the catalogue has a
+    /// version, that tells when.
     pub(super) fn refresh_table(&self, table: &TableName) {
-        let before = self.known().get(&table.schema).cloned();
-        let Some(before) = before else { return };
-        let now = match before.version {
-            None => before.with_table(&*self.inner.backend, &table.name).ok(),
-            Some(_) => None,
-        };
-        match now {
-            Some(now) => self.known().insert(table.schema.clone(), Arc::new(now)),
-            // The next question reads it, or tells what is wrong.
-            None => self.known().remove(&table.schema),
-        };
+        let known = self.known().get(&table.schema).cloned();
+        match known {
+            Some(snapshot) if snapshot.version.is_none() => snapshot.mark(&table.name),
+            _ => self.refresh(&table.schema),
+        }
     }
 
     /// Forgets what is cached about all schemas.
@@ -433,10 +427,17 @@ impl Lode {
 
     /// The catalogues of several schemas, in the same order; those that are not cached are read together.
     pub(super) fn snapshots(&self, schemas: &[&str]) -> Result<Vec<Arc<Snapshot>>> {
-        let cached: Vec<Option<Arc<Snapshot>>> = {
+        let mut cached: Vec<Option<Arc<Snapshot>>> = {
             let known = self.known();
             schemas.iter().map(|s| known.get(*s).cloned()).collect()
         };
+        for known in &mut cached {
+            let Some(before) = known.take() else { continue };
+            *known = Snapshot::up_to_date(Arc::clone(&before), &*self.inner.backend)?;
+            if let Some(now) = known.as_ref().filter(|now| !Arc::ptr_eq(now, &before)) {
+                self.known().insert(now.schema.clone(), Arc::clone(now));
+            }
+        }
         let now = match cached.iter().any(Option::is_some) {
             true => self.inner.backend.catalog_version()?,
             false => None,
@@ -472,14 +473,17 @@ impl Lode {
 
     /// As [`Lode::snapshot`]; if the table is not in it, what may be old is read once again.
     pub(super) fn snapshot_with(&self, table: &TableName) -> Result<Arc<Snapshot>> {
-        let before = self.known().get(&table.schema).cloned();
-        let snapshot = self.snapshot(&table.schema)?;
-        let old = before.is_some_and(|b| Arc::ptr_eq(&b, &snapshot));
-        if snapshot.table(&table.name).is_some() || !old || snapshot.version.is_some() {
-            return Ok(snapshot);
+        let known = self.known().get(&table.schema).cloned();
+        let Some(known) = known.filter(|s| s.version.is_none()) else {
+            return self.snapshot(&table.schema);
+        };
+        // Only this table must be known as it is now.
+        if known.table(&table.name).is_some() && !known.stale().contains(&table.name) {
+            return Ok(known);
         }
-        self.refresh_table(table);
-        self.snapshot(&table.schema)
+        let now = Arc::new(known.with_table(&*self.inner.backend, &table.name)?);
+        self.known().insert(table.schema.clone(), Arc::clone(&now));
+        Ok(now)
     }
 
     /// Forgets what may be old: for operations that are to see what is there now, whoever made it.

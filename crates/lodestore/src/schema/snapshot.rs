@@ -1,6 +1,6 @@
 //! What the catalogue says about one schema, read in one go and kept until the catalogue changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -29,7 +29,12 @@ pub(super) struct Snapshot {
     pub(super) lineage: HashMap<(String, String), Arc<str>>,
     pub(super) lineage_available: bool,
     headings: Mutex<Headings>,
+    /// Tables that have changed since: to be read again before anybody relies on them.
+    stale: Mutex<BTreeSet<String>>,
 }
+
+/// With more stale tables than these, all are read again.
+const MOST_STALE: usize = 3;
 
 impl Snapshot {
     /// The catalogues of several schemas, in the same order.
@@ -51,6 +56,7 @@ impl Snapshot {
                 lineage,
                 lineage_available,
                 headings: Mutex::default(),
+                stale: Mutex::default(),
             })
         };
         schemas.iter().zip(catalogs).map(read).collect()
@@ -81,7 +87,39 @@ impl Snapshot {
             lineage,
             lineage_available,
             headings: Mutex::default(),
+            stale: Mutex::new(self.stale().into_iter().filter(|t| t != name).collect()),
         })
+    }
+
+    /// Notes that a table has changed.
+    pub(super) fn mark(&self, name: &str) {
+        self.stale
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned());
+    }
+
+    pub(super) fn stale(&self) -> BTreeSet<String> {
+        self.stale
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The same with all tables as they are now; none if reading everything is cheaper.
+    pub(super) fn up_to_date(
+        this: Arc<Snapshot>,
+        backend: &dyn Backend,
+    ) -> Result<Option<Arc<Snapshot>>> {
+        let stale = this.stale();
+        if stale.len() > MOST_STALE {
+            return Ok(None);
+        }
+        let mut now = this;
+        for name in &stale {
+            now = Arc::new(now.with_table(backend, name)?);
+        }
+        Ok(Some(now))
     }
 
     pub(super) fn table(&self, name: &str) -> Option<&CatalogTable> {

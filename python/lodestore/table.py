@@ -467,7 +467,7 @@ def _class_names(context: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 
     def visit(space: Mapping[str, Any], prefix: str, depth: int) -> None:
         for name, value in list(space.items()):
-            if name.startswith("_"):
+            if name.startswith("_") or not name.isidentifier():
                 continue
             if isinstance(value, type) and issubclass(value, Table):
                 schema, table = getattr(value, "database", None), getattr(value, "table_name", None)

@@ -698,7 +698,7 @@ def test_one_row_at_a_time_and_every_spelling(kind, writable):
         for spelled in (value, *kind.spellings.get(position, [])):
             writable.insert1({"id": len(expected), "v": spelled})
             expected.append(value)
-    same(writable.to_arrays("v", order_by="KEY").astype(object).tolist() if kind.array != object else
+    same(writable.to_arrays("v", order_by="KEY").astype(object).tolist() if kind.array is not object else
          [r["v"] for r in writable.to_dicts(order_by="KEY")], expected)  # fmt: skip
     assert writable.validate([{"id": 1000 + n, "v": v} for n, v in enumerate(kind.values)])
 

@@ -1,5 +1,7 @@
 //! The text side of a database.
 
+use std::borrow::Cow;
+
 use super::{AlterSpec, Statement, literal};
 use crate::definition::{Default, StorageType};
 use crate::error::{Error, Result};
@@ -96,10 +98,20 @@ pub trait Dialect: Send + Sync {
     /// definition §12), so that an operand bound in a condition equals what an insert has written: canonical decimal
     /// and temporal text, float32 rounding, UUID bytes, 0/1. NULL stays NULL. Errors are of kind
     /// [`crate::ErrorKind::Data`] and say what was expected; the caller adds attribute and row.
-    fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value>;
+    fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value> {
+        self.stored_form(storage, value).map(Cow::into_owned)
+    }
+    /// As [`stored`](Dialect::stored), borrowed wherever the value is in that form already.
+    fn stored_form<'a>(&self, storage: &StorageType, value: &'a Value) -> Result<Cow<'a, Value>>;
     /// As [`stored`](Dialect::stored), without a copy of what is in that form already.
     #[allow(clippy::wrong_self_convention)] // it is the value that becomes another
-    fn into_stored(&self, storage: &StorageType, value: Value) -> Result<Value>;
+    fn into_stored(&self, storage: &StorageType, value: Value) -> Result<Value> {
+        let changed = match self.stored_form(storage, &value)? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(changed) => Some(changed),
+        };
+        Ok(changed.unwrap_or(value))
+    }
     /// The statements that declare a table: types, table, indexes, comments. Executed in one transaction.
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>>;
     /// The statements that change a declared table. Run by [`super::Backend::alter_table`] only.

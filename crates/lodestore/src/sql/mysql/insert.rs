@@ -8,10 +8,9 @@ use mysql::prelude::Queryable;
 
 use super::session::{Session, value_size};
 use super::{MySqlDialect, bind, catalog, errors};
-use crate::definition::StorageType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::rows::{is_given, key_text};
 use crate::sql::{Conflict, Dialect, Insert};
-use crate::value::Value;
 
 /// Rows of one statement.
 const ROWS: usize = 1000;
@@ -20,7 +19,7 @@ const BYTES: usize = 4 << 20;
 /// Statements for more rows than this are not kept: the server would keep memory for each of their places.
 const KEPT_ROWS: usize = 16;
 
-/// Inserts all rows. The caller holds the transaction or savepoint that makes it atomic.
+/// Inserts all rows. For more than one the caller holds the transaction or savepoint that makes it atomic.
 pub(super) fn insert(session: &mut Session, insert: &Insert<'_>) -> Result<u64> {
     // One statement for each set of given columns; nearly always there is one set.
     let mut groups: Vec<(Vec<bool>, Vec<usize>)> = Vec::new();
@@ -322,52 +321,4 @@ impl Group<'_> {
             .key(key_text(self.insert, &self.insert.rows[row]))
             .row(row)
     }
-}
-
-/// None and, for numbers, the empty text mean the declared default (spec: manipulation §1.3).
-fn is_given(value: Option<&Value>, storage: &StorageType) -> bool {
-    match value {
-        None => false,
-        Some(Value::Text(s)) if s.is_empty() => !is_numeric(storage),
-        Some(_) => true,
-    }
-}
-
-fn is_numeric(storage: &StorageType) -> bool {
-    match storage {
-        StorageType::Core(core) => core.is_numeric(),
-        StorageType::Native(n) => n.kind.is_numeric(),
-    }
-}
-
-/// The key of a row, for messages.
-fn key_text(insert: &Insert<'_>, values: &[Option<Value>]) -> String {
-    let mut parts = Vec::new();
-    for key in insert.primary_key {
-        if let Some((_, Some(value))) = insert
-            .columns
-            .iter()
-            .zip(values)
-            .find(|((name, _), _)| name == key)
-        {
-            parts.push(format!("{key}={}", short(value)));
-        }
-    }
-    parts.join(", ")
-}
-
-fn short(value: &Value) -> String {
-    let text = match value {
-        Value::Int(i) => i.to_string(),
-        Value::Bool(b) => b.to_string(),
-        Value::Float(f) => f.to_string(),
-        Value::Text(s) => format!("'{s}'"),
-        Value::Decimal(s) => s.clone(),
-        Value::Date(d) => d.to_string(),
-        Value::DateTime(d) => d.to_string(),
-        Value::Time(t) => t.to_string(),
-        Value::Uuid(u) => u.to_string(),
-        other => other.type_name(),
-    };
-    text.chars().take(40).collect()
 }

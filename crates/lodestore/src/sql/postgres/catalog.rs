@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::try_join4;
+use futures_util::future::try_join3;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
@@ -167,11 +167,11 @@ pub(super) async fn catalogs(
         link.prepare(INDEXES).await?,
     );
     let params: [&(dyn ToSql + Sync); 2] = [&schemas, &only];
-    if only.is_some() && rows(link, &tables, &params).await?.is_empty() {
+    let tables = rows(link, &tables, &params).await?;
+    if tables.is_empty() {
         return Ok(vec![Vec::new(); schemas.len()]);
     }
-    let (tables, columns, constraints, indexes) = try_join4(
-        rows(link, &tables, &params),
+    let (columns, constraints, indexes) = try_join3(
         rows(link, &columns, &params),
         rows(link, &constraints, &params),
         rows(link, &indexes, &params),

@@ -41,16 +41,8 @@ impl Dialect for PostgresDialect {
         Ok(vec![ddl::dropped_table(schema)])
     }
 
-    fn stored(&self, storage: &StorageType, value: &Value) -> Result<Value> {
-        bind::stored(storage, value).map(Cow::into_owned)
-    }
-
-    fn into_stored(&self, storage: &StorageType, value: Value) -> Result<Value> {
-        let changed = match bind::stored(storage, &value)? {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(changed) => Some(changed),
-        };
-        Ok(changed.unwrap_or(value))
+    fn stored_form<'a>(&self, storage: &StorageType, value: &'a Value) -> Result<Cow<'a, Value>> {
+        bind::stored(storage, value)
     }
 
     fn create_table(&self, table: &TableSpec) -> Result<Vec<Statement>> {

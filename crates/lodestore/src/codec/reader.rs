@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::parallel;
 use crate::error::{Error, Result};
 use crate::value::Row;
 
@@ -33,12 +34,29 @@ impl<T: Read + Seek + Send> ReadSeek for T {}
 pub trait ObjectReader: Send + Sync + fmt::Debug {
     /// Store name.
     fn name(&self) -> &str;
-    /// Protocol (`file`, `memory`, later `s3`, …).
+    /// Protocol (`file`, `memory`, `s3`, …).
     fn protocol(&self) -> &str;
     /// Metadata, or none if nothing is there. A folder is anything with objects below it.
     fn head(&self, path: &str) -> Result<Option<ObjectMeta>>;
+    /// Which of the paths are there, as objects or folders.
+    fn exist_many(&self, paths: &[&str]) -> Result<Vec<bool>> {
+        let looked = paths.iter().map(|path| Ok(self.head(path)?.is_some()));
+        looked.collect()
+    }
     /// The whole object; [`crate::ErrorKind::MissingObject`] if absent.
     fn read(&self, path: &str) -> Result<Bytes>;
+    /// Many whole objects at once, in order. The caller bounds what it asks for.
+    fn read_many(&self, paths: &[&str]) -> Vec<Result<Bytes>> {
+        let read = |i: usize| Ok(self.read(paths[i]));
+        match parallel::run(paths.len(), self.requests(), read) {
+            Ok(contents) => contents,
+            Err(e) => paths.iter().map(|_| Err(e.clone())).collect(),
+        }
+    }
+    /// How many reads are worth having under way at once.
+    fn requests(&self) -> usize {
+        2 * parallel::cores()
+    }
     /// A range of bytes, cut at the end of the object.
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes>;
     /// A seekable reader over a file.

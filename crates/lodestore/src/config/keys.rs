@@ -276,6 +276,22 @@ pub(super) const KEYS: &[Key] = &[
         Some(("LODE_BYTES_IN_FLIGHT", Guarded)),
     ),
     key(
+        "lode.requests_in_flight",
+        Kind::Int { min: 1, max: 1024 },
+        "32",
+        Some(("LODE_REQUESTS_IN_FLIGHT", Guarded)),
+    ),
+    key(
+        "lode.multipart_size",
+        Kind::Int {
+            // The least that S3 takes.
+            min: 5 << 20,
+            max: 1 << 30,
+        },
+        "16777216",
+        Some(("LODE_MULTIPART_SIZE", Guarded)),
+    ),
+    key(
         "lode.gc.grace",
         Kind::Float,
         "0",

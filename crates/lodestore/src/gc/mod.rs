@@ -240,27 +240,38 @@ impl Plan {
         lode.exclusively(|| {
             // Again, now that nobody else can commit.
             let live = Live::read(&lode, &self.store)?;
-            for file in files.iter().filter(|f| !live.holds(&f.path)) {
-                match self.store.delete(&file.path) {
-                    Ok(true) => {
-                        self.stats.bytes_freed += file.size;
-                        let section = if file.is_hash {
-                            &mut self.stats.hash
-                        } else {
-                            &mut self.stats.schema
-                        };
-                        section.deleted += 1;
-                    }
-                    // Someone else was faster.
-                    Ok(false) => {}
-                    Err(e) => {
-                        self.stats.errors += 1;
-                        self.stats.scan_errors.push(e.to_string());
-                    }
+            let dead = files.iter().filter(|f| !live.holds(&f.path));
+            // The marks of staged objects first: their writers go by them.
+            let (marks, others): (Vec<&Orphan>, Vec<&Orphan>) =
+                dead.partition(|f| f.path.ends_with(".staged"));
+            for files in [marks, others] {
+                let paths: Vec<&str> = files.iter().map(|f| f.path.as_str()).collect();
+                for (file, deleted) in files.iter().zip(self.store.delete_many(&paths)) {
+                    self.count(file, deleted);
                 }
             }
             Ok(())
         })
+    }
+
+    fn count(&mut self, file: &Orphan, deleted: Result<bool>) {
+        match deleted {
+            Ok(true) => {
+                self.stats.bytes_freed += file.size;
+                let section = if file.is_hash {
+                    &mut self.stats.hash
+                } else {
+                    &mut self.stats.schema
+                };
+                section.deleted += 1;
+            }
+            // Someone else was faster.
+            Ok(false) => {}
+            Err(e) => {
+                self.stats.errors += 1;
+                self.stats.scan_errors.push(e.to_string());
+            }
+        }
     }
 
     /// Forgets the recorded objects of this store that are gone or referred to again.

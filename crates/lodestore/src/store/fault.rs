@@ -6,9 +6,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use super::fault_client::{ClientFault, FaultClient};
 use super::{ObjectWriter, PutOutcome, Store, StoreSpec};
 use crate::codec::{ObjectHandle, ObjectMeta, ObjectReader, Put, PutSource, ReadSeek};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +30,16 @@ pub enum Fault {
     Unlistable,
     /// Every read fails.
     Unreadable,
+    /// The put is done, and reports a failure: an answer that was lost.
+    LostAnswer,
+    /// Reads bring the first half of what they should.
+    CutBody,
+    /// Listings show the first half of what is there.
+    PartialListing,
+    /// Every call takes this much longer.
+    Latency(Duration),
+    /// Every put takes this much longer.
+    SlowWrites(Duration),
 }
 
 /// A store that fails at the `nth` put (counted from zero over its life), or at every listing or read.
@@ -71,7 +83,31 @@ impl FaultStore {
         Ok(())
     }
 
+    fn wait(&self, is_write: bool) {
+        match self.fault {
+            Fault::Latency(time) => std::thread::sleep(time),
+            Fault::SlowWrites(time) if is_write => std::thread::sleep(time),
+            _ => {}
+        }
+    }
+
+    /// What arrives of a body.
+    fn arrived(&self, content: Bytes) -> Bytes {
+        match self.fault {
+            Fault::CutBody => content.slice(..content.len() / 2),
+            _ => content,
+        }
+    }
+
+    fn shown<T>(&self, mut all: Vec<T>) -> Vec<T> {
+        if self.fault == Fault::PartialListing {
+            all.truncate(all.len() / 2);
+        }
+        all
+    }
+
     fn refuse(&self, fault: Fault, path: &str) -> Result<()> {
+        self.wait(false);
         if self.fault == fault {
             return Err(Error::new(
                 ErrorKind::Store,
@@ -97,11 +133,11 @@ impl ObjectReader for FaultStore {
     }
     fn read(&self, path: &str) -> Result<Bytes> {
         self.refuse(Fault::Unreadable, path)?;
-        self.inner.read(path)
+        Ok(self.arrived(self.inner.read(path)?))
     }
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
         self.refuse(Fault::Unreadable, path)?;
-        self.inner.read_range(path, range)
+        Ok(self.arrived(self.inner.read_range(path, range)?))
     }
     fn open(&self, path: &str) -> Result<Box<dyn ReadSeek>> {
         self.refuse(Fault::Unreadable, path)?;
@@ -109,11 +145,11 @@ impl ObjectReader for FaultStore {
     }
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
         self.refuse(Fault::Unlistable, prefix)?;
-        self.inner.list(prefix)
+        Ok(self.shown(self.inner.list(prefix)?))
     }
     fn list_dir(&self, prefix: &str) -> Result<Vec<(String, bool)>> {
         self.refuse(Fault::Unlistable, prefix)?;
-        self.inner.list_dir(prefix)
+        Ok(self.shown(self.inner.list_dir(prefix)?))
     }
     fn local_path(&self, path: &str) -> Option<PathBuf> {
         self.inner.local_path(path)
@@ -158,6 +194,7 @@ impl Store for FaultStore {
     }
 
     fn put_many(&self, puts: &[Put], progress: &dyn Progress) -> Result<Vec<PutOutcome>> {
+        self.wait(true);
         let Some(struck) = self.struck(puts.len()).map(|at| &puts[at]) else {
             return self.inner.put_many(puts, progress);
         };
@@ -178,7 +215,11 @@ impl Store for FaultStore {
                 self.cut(struck)?;
                 Ok(outcomes)
             }
-            Fault::Unlistable | Fault::Unreadable => self.inner.put_many(puts, progress),
+            Fault::LostAnswer => {
+                self.inner.put_many(puts, progress)?;
+                failed(format!("the answer to writing {path} did not come"))
+            }
+            _ => self.inner.put_many(puts, progress),
         }
     }
 

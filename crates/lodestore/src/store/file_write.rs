@@ -725,7 +725,7 @@ impl FileStore {
 }
 
 /// For each put, the index of an earlier one at the same content-addressed path.
-fn twins(puts: &[Put]) -> Vec<Option<usize>> {
+pub(super) fn twins(puts: &[Put]) -> Vec<Option<usize>> {
     let mut first: HashMap<&str, usize> = HashMap::new();
     puts.iter()
         .enumerate()

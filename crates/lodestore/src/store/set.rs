@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Protocol, PutOutcome, Store, StoreOptions, StoreSpec, open};
 use crate::codec::{ObjectHandle, Put, Stores};
@@ -204,17 +205,36 @@ impl SpecSource for Config {
     }
 
     fn options(&self, name: &str) -> StoreOptions {
-        let deflate = self.get_str(&format!("lode.stores.{name}.blob_deflate"));
+        let default = StoreOptions::default();
+        let own = |key: &str| self.get(&format!("lode.stores.{name}.{key}"));
+        let own_text = |key: &str| Some(own(key)?.as_str()?.to_owned()).filter(|t| !t.is_empty());
+        // A number may have been written as text, in the environment for instance.
+        let own_number = |key: &str| {
+            let value = own(key)?;
+            let number = value
+                .as_f64()
+                .or_else(|| value.as_str()?.trim().parse().ok());
+            number.filter(|n| n.is_finite() && *n >= 0.0)
+        };
+        let count = |key: &str| self.get_i64(key).and_then(|n| u64::try_from(n).ok());
         StoreOptions {
             fsync: self.get_bool("lode.fsync"),
             create_locations: self.get_bool("lode.create_locations"),
             verify_reads: self.get_bool("lode.verify"),
-            workers: self
-                .get_i64("lode.workers")
-                .and_then(|n| usize::try_from(n).ok())
-                .unwrap_or(8)
-                .clamp(1, 64),
-            reference_deflate: deflate.as_deref() == Some("zlib6"),
+            workers: count("lode.workers").unwrap_or(8).clamp(1, 64) as usize,
+            reference_deflate: own_text("blob_deflate").as_deref() == Some("zlib6"),
+            requests_in_flight: count("lode.requests_in_flight")
+                .map_or(default.requests_in_flight, |n| n.clamp(1, 1024) as usize),
+            bytes_in_flight: count("lode.bytes_in_flight").unwrap_or(default.bytes_in_flight),
+            multipart_size: count("lode.multipart_size").unwrap_or(default.multipart_size),
+            timeout: own_number("timeout")
+                .filter(|seconds| *seconds > 0.0)
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .unwrap_or(default.timeout),
+            retries: own_number("retries").map_or(default.retries, |n| n.min(20.0) as usize),
+            region: own_text("region"),
+            endpoint: own_text("endpoint"),
+            ca: own_text("ca"),
         }
     }
 }

@@ -327,11 +327,20 @@ impl Decoder {
                 }
                 values
             } else {
-                decode_parallel(batch.rows, &decode_one, options)?
+                decode_parallel(batch.rows, self.workers(chain), &decode_one, options)?
             };
             batch.columns[*at] = Column::Values(values);
         }
         Ok(batch)
+    }
+
+    /// Threads that decode a column: where objects come over a network, as many as requests pay off, because each waits
+    /// for its own. What they hold is bounded by their number.
+    fn workers(&self, chain: &Chain) -> usize {
+        let own = 2 * parallel::cores();
+        let store = chain.resolve_store(&*self.stores).ok().flatten();
+        let store = store.and_then(|name| self.stores.get(Some(&name)).ok());
+        store.map_or(own, |store| store.requests().max(own))
     }
 
     fn place(&self, e: Error, name: &str, batch: &Batch, row: usize) -> Error {
@@ -363,12 +372,13 @@ fn is_heavy(chain: &Chain) -> bool {
 /// Decodes rows on several threads, results in row order. The first error in row order is the one returned.
 fn decode_parallel(
     rows: usize,
+    workers: usize,
     decode_one: &(dyn Fn(usize) -> Result<Value> + Sync),
     options: &FetchOptions<'_>,
 ) -> Result<Vec<Value>> {
     // Small steps for few large rows, large ones for many small rows.
-    let step = (rows / 64).clamp(1, 256);
-    let workers = rows.div_ceil(step).min(2 * parallel::cores());
+    let step = (rows / 64.max(4 * workers)).clamp(1, 256);
+    let workers = rows.div_ceil(step).min(workers);
     let next = AtomicUsize::new(0);
     let stopped = AtomicBool::new(false);
     let pieces = Mutex::new(Vec::with_capacity(rows.div_ceil(step)));

@@ -4,6 +4,7 @@
 //! encoded by then and writes their objects in one call, so that small objects share their flushes and large ones
 //! overlap with encoding. Codecs of foreign code run on the calling thread only: they may need its interpreter.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -61,16 +62,25 @@ impl Objects {
     /// Fails unless every object is there. Called inside the transaction that commits the rows: from here on the
     /// database's write lock keeps a collection of this engine away (it deletes under the same lock).
     pub(super) fn verify(&self, stores: &StoreSet) -> Result<()> {
-        for object in &self.0 {
-            let path = object.path.as_str();
-            if stores.get(Some(&object.store))?.head(path)?.is_none() {
+        for (store, objects) in self.by_store() {
+            let paths: Vec<&str> = objects.iter().map(|o| o.path.as_str()).collect();
+            let found = stores.get(Some(store))?.exist_many(&paths)?;
+            if let Some((path, _)) = paths.iter().zip(found).find(|(_, found)| !found) {
                 return Err(Error::new(ErrorKind::MissingObject, "an object vanished from its store before its row was committed")
-                    .store(&object.store)
-                    .path(path)
+                    .store(store)
+                    .path(*path)
                     .hint("Another process collected garbage meanwhile. Nothing was inserted; insert again."));
             }
         }
         Ok(())
+    }
+
+    fn by_store(&self) -> BTreeMap<&str, Vec<&Relied>> {
+        let mut stores: BTreeMap<&str, Vec<&Relied>> = BTreeMap::new();
+        for object in &self.0 {
+            stores.entry(&object.store).or_default().push(object);
+        }
+        stores
     }
 
     /// After an insert that is known to have failed: removes what it made. Objects at content-addressed paths may have
@@ -82,21 +92,34 @@ impl Objects {
         is_needed: &mut dyn FnMut(&str, &str) -> bool,
     ) -> usize {
         let mut left = 0;
-        for object in self.0.iter().filter(|o| o.created) {
-            let path = object.path.as_str();
-            if matches!(object.path, PutPath::Hash(_)) && is_needed(&object.store, path) {
-                continue;
-            }
-            let removed = stores.get_store(Some(&object.store)).and_then(|store| {
-                if object.folder {
-                    store.delete(&manifest_path(path))?;
-                    store.delete_prefix(path)?;
-                    Ok(())
-                } else {
-                    store.delete(path).map(|_| ())
+        for (name, objects) in self.by_store() {
+            let mut files = Vec::new();
+            let mut folders = Vec::new();
+            for object in objects.into_iter().filter(|o| o.created) {
+                let path = object.path.as_str();
+                if matches!(object.path, PutPath::Hash(_)) && is_needed(name, path) {
+                    continue;
                 }
-            });
-            left += usize::from(removed.is_err());
+                match object.folder {
+                    true => folders.push(path),
+                    false => files.push(path),
+                }
+            }
+            let Ok(store) = stores.get_store(Some(name)) else {
+                left += files.len() + folders.len();
+                continue;
+            };
+            left += store
+                .delete_many(&files)
+                .iter()
+                .filter(|r| r.is_err())
+                .count();
+            for path in folders {
+                let removed = store
+                    .delete(&manifest_path(path))
+                    .and_then(|_| store.delete_prefix(path));
+                left += usize::from(removed.is_err());
+            }
         }
         left
     }

@@ -1,0 +1,346 @@
+//! Looking and deleting: metadata, listings, and the ends of objects.
+//!
+//! Listings are complete or an error, and never answered from memory: deletion is decided by them.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectMeta as Found, ObjectStoreExt};
+
+use super::explain::is_absent;
+use super::read::Version;
+use super::{Client, key, runtime};
+use crate::codec::{ObjectMeta, manifest_path};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::PutOutcome;
+use crate::store::spec::OWN_SECTION;
+
+impl Client {
+    /// Metadata of an object or a folder.
+    pub(super) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
+        if let Some(found) = self.head_object(path).await? {
+            return Ok(Some(ObjectMeta {
+                path: path.to_owned(),
+                size: found.size,
+                is_dir: false,
+                modified: Some(seconds(&found)),
+            }));
+        }
+        let files = self.list(path).await?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let modified = files.iter().filter_map(|f| f.modified).reduce(f64::max);
+        Ok(Some(ObjectMeta {
+            path: path.to_owned(),
+            size: files.iter().map(|f| f.size).sum(),
+            is_dir: true,
+            modified,
+        }))
+    }
+
+    /// What the store says of an object now; none if it is not there.
+    pub(super) async fn head_object(&self, path: &str) -> Result<Option<Found>> {
+        let key = self.at.key(path)?;
+        match self.session.clients.store.head(&key).await {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(self.at.failed("look for", path, &e)),
+        }
+    }
+
+    /// The content that is there now.
+    pub(super) async fn version(&self, path: &str) -> Result<Version> {
+        match self.head_object(path).await? {
+            Some(found) => Ok(Version {
+                key: self.at.key(path)?,
+                size: found.size,
+                etag: found.e_tag,
+            }),
+            None if self.is_folder(path).await? => Err(self.at.is_folder(path)),
+            None => Err(self.at.missing(path)),
+        }
+    }
+
+    /// True if there are objects below a path.
+    pub(super) async fn is_folder(&self, path: &str) -> Result<bool> {
+        let (folder, _) = self.folder(path).await?;
+        let mut below = self.session.clients.store.list(folder.as_ref());
+        while let Some(found) = below.next().await {
+            let found = found.map_err(|e| self.at.failed("list", path, &e))?;
+            if self.relative(&found.location).is_some() && Some(&found.location) != folder.as_ref()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Which of the paths are there, as objects or folders.
+    pub(super) fn exist_many(&self, paths: &[&str]) -> Result<Vec<bool>> {
+        let begun: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let (client, path) = (self.clone(), (*path).to_owned());
+                runtime::start(async move {
+                    let _leave = client.session.request().await;
+                    match client.head_object(&path).await? {
+                        Some(_) => Ok(true),
+                        None => client.is_folder(&path).await,
+                    }
+                })
+            })
+            .collect();
+        begun.into_iter().map(|pending| pending?.wait()?).collect()
+    }
+
+    /// Every object below a folder, sorted by path.
+    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        let (folder, whole) = self.folder(prefix).await?;
+        let mut found = self.session.clients.store.list(folder.as_ref());
+        let mut files = Vec::new();
+        while let Some(one) = found.next().await {
+            let one = one.map_err(|e| self.unlisted(prefix, &e))?;
+            let Some(path) = self.relative(&one.location) else {
+                continue;
+            };
+            let own = path.split('/').next() == Some(OWN_SECTION);
+            // What lies at the folder's own path is not below it.
+            if (whole && own) || Some(&one.location) == folder.as_ref() {
+                continue;
+            }
+            files.push(ObjectMeta {
+                path,
+                size: one.size,
+                is_dir: false,
+                modified: Some(seconds(&one)),
+            });
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    /// Names directly below a folder.
+    pub(super) async fn list_dir(&self, prefix: &str) -> Result<Vec<(String, bool)>> {
+        let (folder, whole) = self.folder(prefix).await?;
+        let found = self
+            .session
+            .clients
+            .store
+            .list_with_delimiter(folder.as_ref())
+            .await
+            .map_err(|e| self.unlisted(prefix, &e))?;
+        let mut names: BTreeMap<String, bool> = BTreeMap::new();
+        let files = found.objects.iter().map(|o| (&o.location, false));
+        let folders = found.common_prefixes.iter().map(|p| (p, true));
+        for (location, is_dir) in files.chain(folders) {
+            let Some(path) = self.relative(location) else {
+                continue;
+            };
+            let Some(name) = path.rsplit('/').next().filter(|n| !n.is_empty()) else {
+                continue;
+            };
+            if Some(location) != folder.as_ref() && !(whole && name == OWN_SECTION) {
+                names.insert(name.to_owned(), is_dir);
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// Deletes an object. True if it was there: stores do not say, so it is asked first.
+    pub(super) async fn delete(&self, path: &str) -> Result<bool> {
+        if self.head_object(path).await?.is_none() {
+            return Ok(false);
+        }
+        let key = self.at.key(path)?;
+        match self.session.clients.single.delete(&key).await {
+            Ok(()) => Ok(true),
+            Err(e) if is_absent(&e) => Ok(false),
+            Err(e) => Err(self.at.failed("delete", path, &e)),
+        }
+    }
+
+    /// As [`Client::delete`], for many.
+    pub(super) fn delete_many(&self, paths: &[&str]) -> Vec<Result<bool>> {
+        let begun: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let (client, path) = (self.clone(), (*path).to_owned());
+                runtime::start(async move {
+                    let _leave = client.session.request().await;
+                    client.delete(&path).await
+                })
+            })
+            .collect();
+        begun
+            .into_iter()
+            .map(|pending| pending.and_then(|p| p.wait()?))
+            .collect()
+    }
+
+    /// Deletes every object below a folder. Returns their number.
+    pub(super) async fn delete_prefix(&self, prefix: &str) -> Result<u64> {
+        let (folder, whole) = self.folder(prefix).await?;
+        if whole {
+            return Err(self
+                .at
+                .key("")
+                .err()
+                .unwrap_or_else(|| Error::invalid("no folder to delete")));
+        }
+        let below = self.session.clients.store.list(folder.as_ref());
+        let keys: Vec<Path> = below
+            .map_ok(|found| found.location)
+            .try_filter(|location| std::future::ready(Some(location) != folder.as_ref()))
+            .try_collect()
+            .await
+            .map_err(|e| self.unlisted(prefix, &e))?;
+        let count = keys.len() as u64;
+        self.delete_keys(prefix, keys).await?;
+        Ok(count)
+    }
+
+    /// Deletes objects in bulk.
+    async fn delete_keys(&self, path: &str, keys: Vec<Path>) -> Result<()> {
+        let clients = &self.session.clients;
+        // Names are written out in addresses, and not in the body of a request for many.
+        let client = match keys.iter().any(|k| key::is_escaped(k.as_ref())) {
+            true => &clients.single,
+            false => &clients.store,
+        };
+        let mut deleted = client.delete_stream(stream::iter(keys.into_iter().map(Ok)).boxed());
+        let mut first = None;
+        while let Some(one) = deleted.next().await {
+            match one {
+                Err(e) if !is_absent(&e) => {
+                    first.get_or_insert(self.at.failed("delete", path, &e));
+                }
+                _ => {}
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Removes what a call created at fresh paths. Failures are left to the collector.
+    pub(super) fn discard(&self, outcomes: &[PutOutcome]) {
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        for outcome in outcomes.iter().filter(|o| o.created && o.fresh) {
+            match outcome.item_count {
+                Some(_) => folders.push(outcome.path.clone()),
+                None => files.push(outcome.path.clone()),
+            }
+        }
+        if files.is_empty() && folders.is_empty() {
+            return;
+        }
+        let client = self.clone();
+        let work = async move {
+            // A manifest goes first: a folder with a manifest is complete.
+            let manifests = folders.iter().map(|f| manifest_path(f));
+            let keys = files.iter().cloned().chain(manifests);
+            let keys = keys.filter_map(|path| client.at.key(&path).ok()).collect();
+            let _ = client.delete_keys("", keys).await;
+            for folder in &folders {
+                let _ = client.delete_prefix(folder).await;
+            }
+            Ok(())
+        };
+        let _ = runtime::wait(work);
+    }
+
+    /// The key of a folder to list, none for the whole bucket; and whether it is the whole store.
+    async fn folder(&self, prefix: &str) -> Result<(Option<Path>, bool)> {
+        let whole = prefix.is_empty() || prefix == "/";
+        let key = match (whole, self.at.spec.location.as_str()) {
+            (false, _) => self.at.key(prefix)?,
+            (true, "") => return Ok((None, true)),
+            (true, location) => self.at.named(key::to_path(location))?,
+        };
+        if !self.collapses(prefix).await? {
+            return Ok((Some(key), whole));
+        }
+        let key = collapsed(&key::from_path(&key));
+        let key = self.at.named(key::to_path(key.trim_end_matches('/')))?;
+        Ok((Some(key).filter(|k| !k.is_root()), whole))
+    }
+
+    /// True if the server takes several slashes for one, as those do that keep their objects in folders (SeaweedFS): it
+    /// finds objects by any spelling, and lists them by the short one only. Matters where `location` has such slashes.
+    async fn collapses(&self, prefix: &str) -> Result<bool> {
+        let base = self.at.base();
+        let short = collapsed(&base);
+        if base == short {
+            return Ok(false);
+        }
+        if let Some(known) = self.session.collapses.get() {
+            return Ok(*known);
+        }
+        let folder = self.at.named(key::to_path(short.trim_end_matches('/')))?;
+        let folder = Some(folder).filter(|f| !f.is_root());
+        let first = self
+            .session
+            .clients
+            .store
+            .list(folder.as_ref())
+            .next()
+            .await;
+        let Some(first) = first.transpose().map_err(|e| self.unlisted(prefix, &e))? else {
+            // Nothing to tell by.
+            return Ok(false);
+        };
+        let key = key::from_path(&first.location);
+        let long = format!("{base}{}", key.strip_prefix(&short).unwrap_or_default());
+        let long = self.at.named(key::to_path(&long))?;
+        let known = match self.session.clients.store.head(&long).await {
+            Ok(found) => {
+                let time = |f: &Found| f.last_modified.timestamp();
+                found.e_tag == first.e_tag
+                    && found.size == first.size
+                    && time(&found) == time(&first)
+            }
+            Err(e) if is_absent(&e) => false,
+            Err(e) => return Err(self.unlisted(prefix, &e)),
+        };
+        Ok(*self.session.collapses.get_or_init(|| known))
+    }
+
+    /// The path of a key of this store; none for the keys of others, and for the empty objects by which some programs
+    /// mark folders.
+    fn relative(&self, location: &Path) -> Option<String> {
+        let key = key::from_path(location);
+        let base = self.at.base();
+        let short = || match self.session.collapses.get() {
+            Some(true) => key.strip_prefix(&collapsed(&base)),
+            _ => None,
+        };
+        let path = key.strip_prefix(&base).or_else(short)?;
+        Some(path.to_owned()).filter(|p| !p.is_empty() && !p.ends_with('/'))
+    }
+
+    fn unlisted(&self, prefix: &str, failure: &object_store::Error) -> Error {
+        match failure {
+            object_store::Error::InvalidPath { source } => Error::new(
+                ErrorKind::Store,
+                format!(
+                    "could not list {prefix} in store `{}`: an object there has a name that cannot be held: {source}",
+                    self.at.name()
+                ),
+            )
+            .store(self.at.name())
+            .hint("Lodestore did not write it. Rename or remove it with the tool that made it."),
+            _ => self.at.failed("list", prefix, failure),
+        }
+    }
+}
+
+/// A key prefix without empty parts.
+fn collapsed(base: &str) -> String {
+    let parts = base.split('/').filter(|part| !part.is_empty());
+    parts.fold(String::new(), |out, part| out + part + "/")
+}
+
+/// Seconds since the epoch.
+fn seconds(found: &Found) -> f64 {
+    found.last_modified.timestamp_micros() as f64 / 1e6
+}

@@ -10,7 +10,7 @@ use lodestore::config::Config;
 use lodestore::definition::{self, Marker, TableName, Target, Type};
 use lodestore::query::{Projection, Query, Top};
 use lodestore::store::path::{self, ObjectPath};
-use lodestore::store::{MemoryStore, Store, StoreOptions, StoreSpec};
+use lodestore::store::{RemoteStore, Store, StoreOptions, StoreSpec};
 use lodestore::value::{DType, npy};
 use lodestore::{Lode, Result, Row, Table, Value};
 
@@ -81,7 +81,7 @@ pub fn metadata(data: &[u8]) {
         return;
     };
     let link = || {
-        let store = MemoryStore::new(StoreSpec::memory("m"), StoreOptions::default());
+        let store = RemoteStore::memory(StoreSpec::memory("m"), StoreOptions::default()).unwrap();
         for path in ["x", "folder/x", "folder.manifest.json"] {
             store.put_bytes(path, content).expect("a store in memory");
         }

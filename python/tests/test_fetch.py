@@ -217,6 +217,28 @@ def test_arrays_by_name(kinds):
     assert (kinds & False).to_arrays("text").dtype == np.float64
 
 
+def test_more_rows_than_are_made_at_a_time(schema):
+    @schema
+    class Many(dj.Manual):
+        definition = """
+        k : int32
+        ---
+        name : varchar(12)
+        value = null : <blob>
+        """
+
+    words = ["", "plain", "zürich", "東京🐭", "a" * 12]
+    rows = [{"k": k, "name": words[k % 5], "value": None if k % 3 else [k]} for k in range(2500)]
+    Many.insert(rows)
+    assert Many.to_dicts(order_by="k") == rows
+    names = Many.to_arrays("name", order_by="k")
+    expected = np.array([row["name"] for row in rows])
+    assert names.dtype == expected.dtype == "U12" and (names == expected).all()
+    assert names.flags.writeable and names.flags.c_contiguous and names.shape == (2500,)
+    blank = (Many & {"name": ""}).to_arrays("name")
+    assert blank.dtype == np.array([""]).dtype and set(blank) == {""}
+
+
 def test_arrays_of_several_names_and_keys(lab):
     names, weights = lab.Subject.to_arrays("name", "weight", order_by="KEY")
     assert names.tolist() == ["Ada", "Bob", "O'Hara"] and weights.tolist() == [

@@ -11,7 +11,8 @@ use arrow_array::{Array as _, ArrayRef};
 use lodestore::codec::NpyRef;
 use lodestore::value::{Batch, Column, ColumnKind, Digits};
 use lodestore::{ErrorKind, Value};
-use numpy::{PyArray1, PyUntypedArray};
+use numpy::prelude::*;
+use numpy::{PyArray1, PyArray2, PyUntypedArray};
 use pyo3::IntoPyObjectExt;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,30 +29,68 @@ pub(crate) fn register(_m: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
+/// Rows that are made at a time: few enough that their values are still in the processor's cache when the dicts are
+/// put together.
+const ROWS_AT_A_TIME: usize = 1024;
+
 /// A list of dicts, one a row, in the batch's column order.
 pub(crate) fn batch_to_dicts<'py>(py: Python<'py>, batch: Batch) -> PyResult<Bound<'py, PyList>> {
     // Tens of thousands of new dicts would set off the cycle collector again and again, for nothing: they hold no cycles.
     let _pause = CollectorPause::new(py);
-    let names: Vec<_> = batch
-        .names
-        .iter()
-        .map(|name| PyString::intern(py, name))
-        .collect();
-    let mut columns = Vec::with_capacity(names.len());
-    for column in batch.columns {
-        columns.push(objects(py, column)?.into_iter());
+    // Copied for each row: its table has the right size already, and is not built name by name.
+    let template = PyDict::new(py);
+    let mut names = Vec::with_capacity(batch.names.len());
+    for name in batch.names.iter() {
+        let name = PyString::intern(py, name);
+        template.set_item(&name, py.None())?;
+        names.push(name);
     }
     let mut rows = Vec::with_capacity(batch.rows);
-    for _ in 0..batch.rows {
-        let row = PyDict::new(py);
-        for (name, column) in names.iter().zip(&mut columns) {
-            if let Some(value) = column.next() {
-                row.set_item(name, value)?;
-            }
+    let mut columns: Vec<_> = batch.columns.into_iter().map(Pieces::of).collect();
+    while rows.len() < batch.rows {
+        let n = ROWS_AT_A_TIME.min(batch.rows - rows.len());
+        let mut values = Vec::with_capacity(names.len());
+        for column in &mut columns {
+            values.push(objects(py, column.next(n))?.into_iter());
         }
-        rows.push(row);
+        for _ in 0..n {
+            let row = template.copy()?;
+            for (name, column) in names.iter().zip(&mut values) {
+                if let Some(value) = column.next() {
+                    row.set_item(name, value)?;
+                }
+            }
+            rows.push(row);
+        }
     }
     PyList::new(py, rows)
+}
+
+/// A column that is used up piece by piece.
+enum Pieces {
+    Arrow(ColumnKind, ArrayRef, usize),
+    Values(std::vec::IntoIter<Value>),
+}
+
+impl Pieces {
+    fn of(column: Column) -> Pieces {
+        match column {
+            Column::Arrow(kind, array) => Pieces::Arrow(kind, array, 0),
+            Column::Values(values) => Pieces::Values(values.into_iter()),
+        }
+    }
+
+    /// The next `n` elements, of which there must be as many.
+    fn next(&mut self, n: usize) -> Column {
+        match self {
+            Pieces::Arrow(kind, array, at) => {
+                let piece = array.slice(*at, n);
+                *at += n;
+                Column::Arrow(*kind, piece)
+            }
+            Pieces::Values(values) => Column::Values(values.by_ref().take(n).collect()),
+        }
+    }
 }
 
 /// One array a column, in column order, with the dtypes of "A" in spec queries §13: a column with NULLs is an object
@@ -276,6 +315,38 @@ fn floats<'py>(py: Python<'py>, array: &ArrayRef) -> Bound<'py, PyAny> {
     PyArray1::<f64>::from_vec(py, array.iter().map(|v| v.unwrap_or(f64::NAN)).collect()).into_any()
 }
 
+/// Text without NULLs, each as wide as the longest (`U` of NumPy: code points of four bytes).
+fn texts<'py>(py: Python<'py>, array: &ArrayRef) -> PyResult<Bound<'py, PyAny>> {
+    static ZEROS: Lazy = Lazy::new("numpy", "zeros");
+    let array = array.as_string::<i64>();
+    let longest = array.iter().flatten().map(|text| match text.is_ascii() {
+        true => text.len(),
+        false => text.chars().count(),
+    });
+    let width = longest.max().unwrap_or(0).max(1);
+    // NumPy refuses what does not fit the memory.
+    let zeros = ZEROS.get(py)?.call1(((array.len(), width), "u4"))?;
+    let points = zeros.cast_into::<PyArray2<u32>>()?;
+    {
+        let mut points = points.try_readwrite()?;
+        let cells = points.as_slice_mut()?.chunks_exact_mut(width);
+        for (cell, text) in cells.zip(array.iter().flatten()) {
+            if text.is_ascii() {
+                for (point, byte) in cell.iter_mut().zip(text.bytes()) {
+                    *point = u32::from(byte);
+                }
+            } else {
+                for (point, character) in cell.iter_mut().zip(text.chars()) {
+                    *point = u32::from(character);
+                }
+            }
+        }
+    }
+    points
+        .call_method1(intern!(py, "view"), (format!("U{width}"),))?
+        .call_method1(intern!(py, "reshape"), (-1,))
+}
+
 fn bools<'py>(py: Python<'py>, array: &ArrayRef) -> Bound<'py, PyAny> {
     PyArray1::<bool>::from_vec(
         py,
@@ -323,7 +394,6 @@ fn column_to_array<'py>(
     column: Column,
     rows: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    static ARRAY: Lazy = Lazy::new("numpy", "array");
     if rows == 0 {
         return Ok(PyArray1::<f64>::from_slice(py, &[]).into_any());
     }
@@ -332,10 +402,8 @@ fn column_to_array<'py>(
         Column::Arrow(ColumnKind::Int, values) => Ok(ints(py, values)),
         Column::Arrow(ColumnKind::Float, values) => Ok(floats(py, values)),
         Column::Arrow(ColumnKind::Bool, values) => Ok(bools(py, values)),
-        Column::Arrow(ColumnKind::Text, _) => {
-            // Fixed-width text, as NumPy infers it. Bytes stay objects: NumPy's lose trailing zeros.
-            ARRAY.get(py)?.call1((objects(py, column)?,))
-        }
+        // Fixed-width text, as NumPy infers it. Bytes stay objects: NumPy's lose trailing zeros.
+        Column::Arrow(ColumnKind::Text, values) => texts(py, values),
         Column::Arrow(..) => objects_of(py, column),
         Column::Values(_) => {
             let objects = loaded(py, column)?;

@@ -10,7 +10,7 @@ use lodestore::value::{Array, ByteOrder, DType, Elements, Field, Kind, TimeUnit}
 use numpy::PY_ARRAY_API;
 use numpy::npyffi::{NPY_ARRAY_WRITEABLE, NpyTypes, get_type_object, npy_intp};
 use numpy::prelude::*;
-use numpy::{PyArray1, PyUntypedArray};
+use numpy::{PyArray1, PyArrayDescr, PyUntypedArray};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -115,34 +115,35 @@ pub(super) fn raw_elements(array: &Bound<'_, PyUntypedArray>, itemsize: usize) -
 /// The engine's element type for a `numpy.dtype`; none for types that it has no word for (`StringDType`, user types).
 pub(crate) fn dtype_from_py(dtype: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
     let py = dtype.py();
-    let itemsize: usize = dtype.getattr(intern!(py, "itemsize"))?.extract()?;
-    let order = match dtype.getattr(intern!(py, "byteorder"))?.extract::<char>()? {
-        '>' => ByteOrder::Big,
-        '|' => ByteOrder::None,
-        '=' if cfg!(target_endian = "big") => ByteOrder::Big,
+    let descr = dtype.cast::<PyArrayDescr>()?;
+    let itemsize = descr.itemsize();
+    let order = match descr.byteorder() {
+        b'>' => ByteOrder::Big,
+        b'|' => ByteOrder::None,
+        b'=' if cfg!(target_endian = "big") => ByteOrder::Big,
         _ => ByteOrder::Little,
     };
-    let kind = match dtype.getattr(intern!(py, "kind"))?.extract::<char>()? {
-        'b' => Kind::Bool,
-        'i' => Kind::Int,
-        'u' => Kind::UInt,
-        'f' => Kind::Float,
-        'c' => Kind::Complex,
-        'S' => Kind::Bytes,
-        'U' => Kind::Str,
-        'O' => Kind::Object,
-        k @ ('M' | 'm') => {
+    let kind = match descr.kind() {
+        b'b' => Kind::Bool,
+        b'i' => Kind::Int,
+        b'u' => Kind::UInt,
+        b'f' => Kind::Float,
+        b'c' => Kind::Complex,
+        b'S' => Kind::Bytes,
+        b'U' => Kind::Str,
+        b'O' => Kind::Object,
+        k @ (b'M' | b'm') => {
             let (unit, count): (String, u32) = DATETIME_DATA.get(py)?.call1((dtype,))?.extract()?;
             let Some((unit, _)) = UNITS.iter().find(|(_, name)| *name == unit) else {
                 return Ok(None);
             };
-            if k == 'M' {
+            if k == b'M' {
                 Kind::DateTime(*unit, count)
             } else {
                 Kind::TimeDelta(*unit, count)
             }
         }
-        'V' => {
+        b'V' => {
             let names = dtype.getattr(intern!(py, "names"))?;
             if names.is_none() {
                 Kind::Void
@@ -191,6 +192,9 @@ pub(crate) fn dtype_from_py(dtype: &Bound<'_, PyAny>) -> PyResult<Option<DType>>
 
 /// The `numpy.dtype` of an element type.
 pub(crate) fn dtype_to_py<'py>(py: Python<'py>, dtype: &DType) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(native) = native_dtype(py, dtype) {
+        return Ok(native.into_any());
+    }
     let make = DTYPE.get(py)?;
     let size = dtype.itemsize;
     let order = match dtype.order {
@@ -228,6 +232,31 @@ pub(crate) fn dtype_to_py<'py>(py: Python<'py>, dtype: &DType) -> PyResult<Bound
         } => return struct_dtype(py, size, fields, *aligned, *record),
     };
     make.call1((text,))
+}
+
+/// The types that nearly all arrays have, of which NumPy has one object each.
+fn native_dtype<'py>(py: Python<'py>, dtype: &DType) -> Option<Bound<'py, PyArrayDescr>> {
+    let foreign = match cfg!(target_endian = "big") {
+        true => ByteOrder::Little,
+        false => ByteOrder::Big,
+    };
+    if dtype.order == foreign {
+        return None;
+    }
+    Some(match (&dtype.kind, dtype.itemsize) {
+        (Kind::Bool, 1) => numpy::dtype::<bool>(py),
+        (Kind::Int, 1) => numpy::dtype::<i8>(py),
+        (Kind::Int, 2) => numpy::dtype::<i16>(py),
+        (Kind::Int, 4) => numpy::dtype::<i32>(py),
+        (Kind::Int, 8) => numpy::dtype::<i64>(py),
+        (Kind::UInt, 1) => numpy::dtype::<u8>(py),
+        (Kind::UInt, 2) => numpy::dtype::<u16>(py),
+        (Kind::UInt, 4) => numpy::dtype::<u32>(py),
+        (Kind::UInt, 8) => numpy::dtype::<u64>(py),
+        (Kind::Float, 4) => numpy::dtype::<f32>(py),
+        (Kind::Float, 8) => numpy::dtype::<f64>(py),
+        _ => return None,
+    })
 }
 
 fn struct_dtype<'py>(
@@ -276,7 +305,7 @@ fn raw_to_py<'py>(
     offset: usize,
     strides: &[isize],
 ) -> PyResult<Bound<'py, PyAny>> {
-    let mut descr = dtype_to_py(py, dtype)?;
+    let descr = dtype_to_py(py, dtype)?;
     if has_object(dtype) {
         return Err(raise("an array of raw memory cannot hold Python objects"));
     }
@@ -289,7 +318,8 @@ fn raw_to_py<'py>(
         Ok(memory) => memory,
         Err(shared) => BytesMut::from(&shared[..]),
     };
-    let alignment: usize = descr.getattr(intern!(py, "alignment"))?.extract()?;
+    let descr = descr.cast_into::<PyArrayDescr>()?;
+    let alignment = descr.alignment().max(1);
     if !(memory.as_ptr() as usize + offset).is_multiple_of(alignment) {
         // NumPy can work on such memory, slowly. One copy is cheaper than slow arithmetic for ever.
         let mut room = BytesMut::zeroed(memory.len() + alignment);
@@ -307,9 +337,7 @@ fn raw_to_py<'py>(
         PY_ARRAY_API.PyArray_NewFromDescr(
             py,
             get_type_object(py, NpyTypes::PyArray_Type),
-            std::mem::replace(&mut descr, py.None().into_bound(py))
-                .into_ptr()
-                .cast(),
+            descr.into_dtype_ptr(),
             dims.len() as c_int,
             dims.as_mut_ptr(),
             steps.as_mut_ptr(),

@@ -190,7 +190,10 @@ fn convert_other(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResul
     {
         return Ok(moment);
     }
-    // A codec's own references first: they pretend to be arrays.
+    if let Ok(array) = object.cast_exact::<PyUntypedArray>() {
+        return ndarray(array, mode, depth);
+    }
+    // A codec's own references before whatever else they pretend to be.
     if let Some(reference) = crate::refs::as_foreign(object)? {
         return Ok(reference);
     }
@@ -522,7 +525,8 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
             return convert(&item, mode, depth + 1);
         }
     }
-    if array.is_instance(CELL.get(py)?)? {
+    let plain = array.is_exact_instance_of::<PyUntypedArray>();
+    if !plain && array.is_instance(CELL.get(py)?)? {
         let flat = flattened(array)?;
         let mut items = Vec::with_capacity(array.len());
         for i in 0..array.len() {
@@ -533,15 +537,13 @@ fn ndarray(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyRes
             items,
         });
     }
-    let names = array.dtype().getattr(intern!(py, "names"))?;
-    if names.is_none() {
+    let Some(names) = array.dtype().names() else {
         return object_or_plain(array, mode, depth);
-    }
-    let names: Vec<String> = names.extract()?;
+    };
     if names.is_empty() {
         return Err(raise("a record array without fields cannot be encoded"));
     }
-    if array.is_instance(STRUCT.get(py)?)? {
+    if !plain && array.is_instance(STRUCT.get(py)?)? {
         let mut elements: Vec<Vec<Value>> = (0..array.len())
             .map(|_| Vec::with_capacity(names.len()))
             .collect();
@@ -590,11 +592,7 @@ fn flattened<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyA
 
 fn object_or_plain(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyResult<Value> {
     let py = array.py();
-    if !array
-        .dtype()
-        .getattr(intern!(py, "hasobject"))?
-        .is_truthy()?
-    {
+    if !array.dtype().has_object() {
         return plain_array(array, array.as_any());
     }
     let Some(dtype) = dtype_from_py(array.dtype().as_any())? else {
@@ -630,7 +628,6 @@ fn array_value(array: &Bound<'_, PyUntypedArray>, dtype: DType) -> Value {
 }
 
 fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
-    let py = array.py();
     let described = dtype_from_py(array.dtype().as_any())?;
     match described {
         Some(dtype) if dtype.kind == Kind::Object => {
@@ -641,14 +638,7 @@ fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
                 data: Elements::Objects(Vec::new()),
             }))
         }
-        Some(dtype)
-            if !array
-                .dtype()
-                .getattr(intern!(py, "hasobject"))?
-                .is_truthy()? =>
-        {
-            Ok(array_value(array, dtype))
-        }
+        Some(dtype) if !array.dtype().has_object() => Ok(array_value(array, dtype)),
         _ => Err(to_pyerr(
             Error::new(
                 ErrorKind::Value,

@@ -123,6 +123,47 @@ def test_what_is_wrong_is_said_without_secrets(table):
     assert len(table) == 0
 
 
+def test_a_forked_process_reads_and_writes_on_connections_of_its_own(table):
+    table.insert1({"name": "parent", "value": 1})
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            assert (table & {"name": "parent"}).fetch1("value") == 1
+            table.insert1({"name": "child", "value": 2})
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    table.insert1({"name": "later", "value": 3})
+    assert sorted(table.to_arrays("value")) == [1, 2, 3]
+
+
+def test_codecs_of_ones_own_read_many_at_once(location, schema):
+    class Doubled(dj.Codec):
+        name = "doubled"
+
+        def get_dtype(self, is_store):
+            return "<blob>"
+
+        def encode(self, value, *, key=None, store_name=None):
+            return {"half": value / 2}
+
+        def decode(self, stored, *, key=None):
+            return stored["half"] * 2
+
+    @schema
+    class Number(dj.Manual):
+        definition = """
+        n : int32
+        ---
+        value : <doubled@main>
+        """
+
+    Number.insert([{"n": n, "value": n} for n in range(600)])
+    assert Number.to_arrays("value").tolist() == list(range(600))
+
+
 def test_many_small_objects_are_quick(table):
     start = time.perf_counter()
     table.insert([{"name": str(i), "value": i} for i in range(1500)])

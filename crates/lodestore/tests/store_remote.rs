@@ -366,6 +366,86 @@ fn a_server_that_is_not_there_is_said_to_be_unreachable() {
     }
 }
 
+#[test]
+fn a_store_without_credentials_says_that_there_are_none() {
+    if std::env::var_os("AWS_ACCESS_KEY_ID").is_some()
+        || std::env::home_dir().is_some_and(|h| h.join(".aws").exists())
+    {
+        eprintln!("SKIPPED: there are credentials here");
+        return;
+    }
+    let keys = json!({"protocol": "s3", "endpoint": "127.0.0.1:1", "secure": false, "bucket": "b", "location": "l"});
+    let options = StoreOptions {
+        retries: 0,
+        ..StoreOptions::default()
+    };
+    let s = store::open(&spec(keys), &options).unwrap();
+    for error in [
+        s.put(&fresh("_schema/a", b"x"), &Silent).unwrap_err(),
+        s.read("_schema/a").unwrap_err(),
+    ] {
+        assert!(
+            error.to_string().contains("no credentials were found"),
+            "{error}"
+        );
+        assert!(error.hint_text().unwrap().contains("access_key"), "{error}");
+    }
+}
+
+#[test]
+fn one_request_at_a_time_is_enough_for_everything() {
+    let options = StoreOptions {
+        requests_in_flight: 1,
+        multipart_size: 1 << 20,
+        bytes_in_flight: 1,
+        ..StoreOptions::default()
+    };
+    let (s, _) = faulty(ClientFault::Latency(Duration::from_millis(1)), 0, options);
+    let puts: Vec<Put> = (0..4)
+        .map(|i| fresh(&format!("_schema/o{i}"), &vec![i; 20 << 20]))
+        .collect();
+    s.put_many(&puts, &Silent).unwrap();
+    let names: Vec<&str> = puts.iter().map(|p| p.path.as_str()).collect();
+    assert!(
+        s.read_many(&names)
+            .iter()
+            .all(|r| r.as_ref().unwrap().len() == 20 << 20)
+    );
+    assert!(s.exist_many(&names).unwrap().iter().all(|found| *found));
+    assert!(
+        s.delete_many(&names)
+            .into_iter()
+            .all(|deleted| deleted.unwrap())
+    );
+}
+
+#[test]
+fn many_paths_are_looked_up_in_one_listing_and_missed_ones_are_found_missing() {
+    let (s, _) = faulty(
+        ClientFault::Latency(Duration::from_millis(20)),
+        0,
+        StoreOptions::default(),
+    );
+    let puts: Vec<Put> = (0..640)
+        .map(|i| fresh(&format!("_schema/lab/t/id={i}/o"), b"x"))
+        .collect();
+    s.put_many(&puts, &Silent).unwrap();
+    let mut names: Vec<&str> = puts.iter().map(|p| p.path.as_str()).collect();
+    let start = Instant::now();
+    assert!(s.exist_many(&names).unwrap().iter().all(|found| *found));
+    // One by one, 32 at a time, would be twenty times 20 ms.
+    assert!(
+        start.elapsed() < Duration::from_millis(300),
+        "{:?}",
+        start.elapsed()
+    );
+    names[100] = "_schema/lab/t/id=no/o";
+    names[200] = "_schema/lab/t/id=1";
+    let found = s.exist_many(&names).unwrap();
+    assert_eq!(found.iter().filter(|f| !**f).count(), 1);
+    assert!(!found[100]);
+}
+
 // --- on a server ---
 
 /// The server's specification with other keys, at a location of its own.

@@ -279,7 +279,7 @@ impl Plan {
         self.lode.exclusively(|| {
             let mut live = None;
             for schema in &self.schemas {
-                let mut done = Vec::new();
+                let (mut done, mut unheld) = (Vec::new(), Vec::new());
                 for (name, path) in dropped::recorded(&self.lode, schema)? {
                     if !is_same(&self.lode, name.as_deref(), &*self.store) {
                         continue;
@@ -288,10 +288,15 @@ impl Plan {
                         Some(live) => live,
                         None => live.insert(Live::read(&self.lode, &self.store)?),
                     };
-                    if live.holds(&references::clean(&path)) || self.store.head(&path)?.is_none() {
-                        done.push((name, path));
+                    match live.holds(&references::clean(&path)) {
+                        true => done.push((name, path)),
+                        false => unheld.push((name, path)),
                     }
                 }
+                let paths: Vec<&str> = unheld.iter().map(|(_, path)| path.as_str()).collect();
+                let found = self.store.exist_many(&paths)?;
+                let gone = unheld.into_iter().zip(found).filter(|(_, found)| !found);
+                done.extend(gone.map(|(record, _)| record));
                 dropped::forget(&self.lode, schema, &done)?;
             }
             Ok(())

@@ -1,5 +1,6 @@
 //! Rows on their way out: counting, fetching in columns, streaming, and the decoding of codec columns.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -10,7 +11,7 @@ use arrow_array::{ArrayRef, UInt64Array};
 use super::FetchOptions;
 use super::rows::row_text;
 use super::upload::interrupted;
-use crate::codec::{Chain, DecodeContext, Stores, parallel};
+use crate::codec::{Chain, Codec, DecodeContext, Stores, parallel};
 use crate::config::Config;
 use crate::error::{Error, Result, did_you_mean};
 use crate::query::{Plan, PlanOptions, Query, Top};
@@ -20,6 +21,9 @@ use crate::value::{Batch, Column, Row, Value};
 
 /// Rows per batch of a stream whose columns take work or memory to decode.
 const HEAVY_ROWS: usize = 32;
+
+/// Rows whose objects are read together before foreign code decodes them.
+const FOREIGN_ROWS: usize = 256;
 
 impl Query {
     /// Number of rows (spec: queries §10).
@@ -302,36 +306,60 @@ impl Decoder {
     fn decode(&self, mut batch: Batch, options: &FetchOptions<'_>) -> Result<Batch> {
         for (at, name, chain) in &self.codecs {
             let column = &batch.columns[*at];
-            let decode_one = |row: usize| {
-                let stored = column.value(row);
-                if stored.is_null() {
-                    return Ok(Value::Null);
-                }
-                let context = DecodeContext {
-                    stores: &self.stores,
-                    download_path: &self.download_path,
-                    config: &self.config,
-                };
-                chain
-                    .decode(stored, &context)
-                    .map_err(|e| self.place(e, name, &batch, row))
+            let context = DecodeContext {
+                stores: &self.stores,
+                download_path: &self.download_path,
+                config: &self.config,
             };
-            let foreign = chain.codecs.iter().any(|c| c.wants_foreign());
-            let values = if foreign || !is_heavy(chain) || batch.rows < 2 {
-                let mut values = Vec::with_capacity(batch.rows);
-                for row in 0..batch.rows {
-                    if options.progress.interrupted() {
-                        return Err(interrupted());
+            let (outer, inner) = split(chain);
+            let decode = |chain: &Chain, value: Value, row: usize| match value {
+                Value::Null => Ok(Value::Null),
+                value => chain
+                    .decode(value, &context)
+                    .map_err(|e| self.place(e, name, &batch, row)),
+            };
+            let decode_inner = |row: usize| decode(&inner, column.value(row), row);
+            let heavy = is_heavy(&inner) && !inner.codecs.is_empty() && batch.rows > 1;
+            let mut values = Vec::with_capacity(batch.rows);
+            // Without foreign code there is nothing to wait for: all rows are one window.
+            let window = match outer {
+                Some(_) => FOREIGN_ROWS,
+                None => batch.rows.max(1),
+            };
+            for start in (0..batch.rows).step_by(window) {
+                let rows = start..batch.rows.min(start + window);
+                if !heavy {
+                    for row in rows {
+                        self.ask(options)?;
+                        let value = decode_inner(row)?;
+                        values.push(match &outer {
+                            Some(outer) => decode(outer, value, row)?,
+                            None => value,
+                        });
                     }
-                    values.push(decode_one(row)?);
+                    continue;
                 }
-                values
-            } else {
-                decode_parallel(batch.rows, self.workers(chain), &decode_one, options)?
-            };
+                let read =
+                    decode_parallel(rows.clone(), self.workers(chain), &decode_inner, options)?;
+                let Some(outer) = &outer else {
+                    values = read;
+                    break;
+                };
+                for (row, value) in rows.zip(read) {
+                    self.ask(options)?;
+                    values.push(decode(outer, value, row)?);
+                }
+            }
             batch.columns[*at] = Column::Values(values);
         }
         Ok(batch)
+    }
+
+    fn ask(&self, options: &FetchOptions<'_>) -> Result<()> {
+        match options.progress.interrupted() {
+            true => Err(interrupted()),
+            false => Ok(()),
+        }
     }
 
     /// Threads that decode a column: where objects come over a network, as many as requests pay off, because each waits
@@ -362,6 +390,23 @@ impl Decoder {
     }
 }
 
+/// The codecs of a chain from the outermost to the last that is foreign code, which runs on the calling thread only; and
+/// those below, which may run on any.
+fn split(chain: &Chain) -> (Option<Chain>, Chain) {
+    let foreign = chain.codecs.iter().rposition(|c| c.wants_foreign());
+    let part = |codecs: &[Arc<dyn Codec>]| Chain {
+        codecs: codecs.to_vec(),
+        ..chain.clone()
+    };
+    match foreign {
+        Some(last) => (
+            Some(part(&chain.codecs[..=last])),
+            part(&chain.codecs[last + 1..]),
+        ),
+        None => (None, chain.clone()),
+    }
+}
+
 fn is_heavy(chain: &Chain) -> bool {
     !chain
         .codecs
@@ -371,25 +416,32 @@ fn is_heavy(chain: &Chain) -> bool {
 
 /// Decodes rows on several threads, results in row order. The first error in row order is the one returned.
 fn decode_parallel(
-    rows: usize,
+    range: Range<usize>,
     workers: usize,
     decode_one: &(dyn Fn(usize) -> Result<Value> + Sync),
     options: &FetchOptions<'_>,
 ) -> Result<Vec<Value>> {
+    let rows = range.len();
     // Small steps for few large rows, large ones for many small rows.
     let step = (rows / 64.max(4 * workers)).clamp(1, 256);
     let workers = rows.div_ceil(step).min(workers);
     let next = AtomicUsize::new(0);
-    let stopped = AtomicBool::new(false);
+    let (stopped, interrupt) = (AtomicBool::new(false), AtomicBool::new(false));
     let pieces = Mutex::new(Vec::with_capacity(rows.div_ceil(step)));
-    let work = || {
+    let work = |is_caller: bool| {
         while !stopped.load(Ordering::Relaxed) {
+            // The calling thread is the only one that may ask.
+            if is_caller && options.progress.interrupted() {
+                stopped.store(true, Ordering::Relaxed);
+                interrupt.store(true, Ordering::Relaxed);
+                break;
+            }
             let start = next.fetch_add(step, Ordering::Relaxed);
             if start >= rows {
                 break;
             }
-            let piece: Result<Vec<Value>, (usize, Error)> = (start..rows.min(start + step))
-                .map(|row| decode_one(row).map_err(|e| (row, e)))
+            let piece: Result<Vec<Value>> = (start..rows.min(start + step))
+                .map(|row| decode_one(range.start + row))
                 .collect();
             if piece.is_err() {
                 stopped.store(true, Ordering::Relaxed);
@@ -402,11 +454,11 @@ fn decode_parallel(
     };
     std::thread::scope(|scope| {
         for _ in 1..workers {
-            scope.spawn(work);
+            scope.spawn(|| work(false));
         }
-        work();
+        work(true);
     });
-    if options.progress.interrupted() {
+    if interrupt.into_inner() || options.progress.interrupted() {
         return Err(interrupted());
     }
     let mut pieces = pieces
@@ -415,7 +467,7 @@ fn decode_parallel(
     pieces.sort_unstable_by_key(|(start, _)| *start);
     let mut values = Vec::with_capacity(rows);
     for (_, piece) in pieces {
-        values.extend(piece.map_err(|(_, e)| e)?);
+        values.extend(piece?);
     }
     Ok(values)
 }

@@ -9,7 +9,7 @@ use lodestore::row;
 use lodestore::schema::Lode;
 use lodestore::store::fault::{Fault, FaultStore};
 use lodestore::store::{FileStore, Store, StoreOptions, StoreSet, StoreSpec};
-use lodestore::table::{InsertOptions, Table};
+use lodestore::table::{FetchOptions, InsertOptions, Table};
 use lodestore::value::{Array, Value};
 use lodestore::{Error, Row};
 
@@ -385,6 +385,53 @@ fn a_row_that_cannot_be_encoded_is_named_whatever_others_do_meanwhile() {
         assert_eq!(error.place().attribute.as_deref(), Some("x"), "{error}");
     }
     assert_eq!(table.count().unwrap(), 0);
+}
+
+#[test]
+fn an_answer_lost_by_the_store_leaves_no_row_and_nothing_that_is_not_collected() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::new();
+    let lode = with_store(&database, dir.path(), |store| {
+        Arc::new(FaultStore::new(store, Fault::LostAnswer, 3))
+    });
+    lode.create_schema("lab").unwrap();
+    let definition = "id : int32\n---\nx : <blob@>\ny : <npy@>";
+    let table = super::support::declare(&lode, "lab", "Data", Tier::Manual, None, definition);
+    let many = || {
+        rows(
+            5,
+            |i| row! { id: i, x: array(&[i as f64; 50]), y: array(&[i as f64]) },
+        )
+    };
+    let error = table.insert(many(), &InsertOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+    assert_eq!(table.count().unwrap(), 0);
+    assert!(!files_in(dir.path()).is_empty());
+    let options = lodestore::gc::GcOptions::default();
+    lodestore::gc::collect(&lode, &["lab"], false, &options).unwrap();
+    assert!(files_in(dir.path()).is_empty());
+    table.insert(many(), &InsertOptions::default()).unwrap();
+    assert_eq!(table.count().unwrap(), 5);
+}
+
+#[test]
+fn bodies_that_are_cut_on_their_way_are_never_taken_for_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::new();
+    let lode = with_store(&database, dir.path(), |store| {
+        Arc::new(FaultStore::new(store, Fault::CutBody, 0))
+    });
+    lode.create_schema("lab").unwrap();
+    let definition = "id : int32\n---\nx : <blob@>\ny : <npy@>";
+    let table = super::support::declare(&lode, "lab", "Data", Tier::Manual, None, definition);
+    let many = rows(
+        3,
+        |i| row! { id: i, x: array(&[i as f64; 50]), y: array(&[i as f64]) },
+    );
+    table.insert(many, &InsertOptions::default()).unwrap();
+    let error = table.batch(&FetchOptions::columns(["x"])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CorruptObject, "{error}");
+    assert_eq!(error.place().attribute.as_deref(), Some("x"), "{error}");
 }
 
 #[test]

@@ -55,12 +55,22 @@ pub(super) fn secrets(spec: &StoreSpec) -> Vec<String> {
         .filter_map(|key| text(spec, key))
         .collect();
     if let Some(connection) = text(spec, "connection_string") {
-        for (key, value) in pairs(&connection) {
-            if ["AccountKey", "SharedAccessSignature"].contains(&key) {
-                secrets.push(value.to_owned());
-            }
-        }
+        let parts = pairs(&connection);
+        let secret =
+            parts.filter(|(key, _)| matches!(*key, "AccountKey" | "SharedAccessSignature"));
+        secrets.extend(secret.map(|(_, value)| value.to_owned()));
     }
+    let key_file = match spec.connection.get("token") {
+        Some(serde_json::Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
+        Some(token) => token.clone(),
+        None => serde_json::Value::Null,
+    };
+    let parts = ["private_key", "refresh_token", "client_secret"];
+    secrets.extend(
+        parts
+            .iter()
+            .filter_map(|part| Some(key_file.get(part)?.as_str()?.to_owned())),
+    );
     // The longest first, so that none is shown in part. A path is no secret, and short words occur everywhere.
     secrets.retain(|s| s.len() >= 4 && !LocalPath::new(s).is_file());
     secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));

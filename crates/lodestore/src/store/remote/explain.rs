@@ -52,6 +52,14 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// True if the last resort, the machine's own service for credentials, did not answer.
+    fn lacks_credentials(&self) -> bool {
+        let services = ["169.254.169.254", "metadata.google.internal"];
+        services.iter().any(|service| self.text.contains(service))
+    }
+}
+
 fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.split_once(mark).map(|(_, rest)| rest)
 }
@@ -114,6 +122,8 @@ pub(super) fn judge(failure: &Failure) -> Verdict {
         Failure::Generic { .. } if facts.code == "NotImplemented" || facts.status == Some(501) => {
             Verdict::Unconditional
         }
+        // No credentials were found, after trying for a while.
+        Failure::Generic { .. } if facts.lacks_credentials() => Verdict::Failed,
         Failure::Generic { .. } => match (facts.network, facts.status) {
             (Some(HttpErrorKind::Connect), _) => Verdict::Again,
             (Some(_), _) => Verdict::Doubt,
@@ -233,6 +243,12 @@ impl Site {
             "" => String::new(),
             code => format!(" ({code})"),
         };
+        if facts.lacks_credentials() {
+            return said(
+                "no credentials were found",
+                format!("Set the store's {credentials}, or provide them in the environment."),
+            );
+        }
         if let Some(kind) = facts.network {
             let text = facts.text.to_lowercase();
             if text.contains("certificate")
@@ -343,12 +359,6 @@ impl Site {
             return (
                 Some(format!("{place} is overloaded{code}")),
                 Some("Try again later, or lower lode.requests_in_flight.".to_owned()),
-            );
-        }
-        if facts.text.contains("metadata") && facts.text.contains("169.254.169.254") {
-            return said(
-                "no credentials were found",
-                format!("Set the store's {credentials}, or provide them in the environment."),
             );
         }
         (None, None)

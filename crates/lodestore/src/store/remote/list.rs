@@ -2,7 +2,7 @@
 //!
 //! Listings are complete or an error, and never answered from memory: deletion is decided by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -15,6 +15,12 @@ use crate::codec::{ObjectMeta, manifest_path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::PutOutcome;
 use crate::store::spec::OWN_SECTION;
+
+/// Fewer paths than this are asked for one by one.
+const FEW: usize = 64;
+
+/// Objects that one request for a listing brings.
+const PAGE: usize = 1000;
 
 impl Client {
     /// Metadata of an object or a folder.
@@ -77,22 +83,65 @@ impl Client {
         Ok(false)
     }
 
-    /// Which of the paths are there, as objects or folders.
+    /// Which of the paths are there, as objects or folders. Many are looked up in a fresh listing of the folder that they
+    /// share, as long as that takes fewer requests; what it does not show is asked for by itself.
     pub(super) fn exist_many(&self, paths: &[&str]) -> Result<Vec<bool>> {
-        let begun: Vec<_> = paths
-            .iter()
-            .map(|path| {
-                let (client, path) = (self.clone(), (*path).to_owned());
-                runtime::start(async move {
-                    let _leave = client.session.request().await;
-                    match client.head_object(&path).await? {
-                        Some(_) => Ok(true),
-                        None => client.is_folder(&path).await,
-                    }
-                })
-            })
-            .collect();
-        begun.into_iter().map(|pending| pending?.wait()?).collect()
+        let listed = match paths.len() < FEW {
+            true => HashSet::new(),
+            false => {
+                let client = self.clone();
+                let wanted: HashSet<String> = paths.iter().map(|p| (*p).to_owned()).collect();
+                runtime::wait(async move { client.listed_among(wanted).await })?
+            }
+        };
+        let begin = |path: &&str| {
+            if listed.contains(*path) {
+                return Ok(None);
+            }
+            let (client, path) = (self.clone(), (*path).to_owned());
+            let looked = runtime::start(async move {
+                let _leave = client.session.request().await;
+                match client.head_object(&path).await? {
+                    Some(_) => Ok(true),
+                    None => client.is_folder(&path).await,
+                }
+            });
+            looked.map(Some)
+        };
+        let begun: Vec<_> = paths.iter().map(begin).collect::<Result<_>>()?;
+        let found = begun.into_iter().map(|looked| match looked {
+            Some(pending) => pending.wait()?,
+            None => Ok(true),
+        });
+        found.collect()
+    }
+
+    /// Those of many paths that a listing of a bounded length shows.
+    async fn listed_among(&self, wanted: HashSet<String>) -> Result<HashSet<String>> {
+        let mut found = HashSet::new();
+        let folder = common_folder(wanted.iter().map(String::as_str));
+        if folder.is_empty() || self.collapses(&folder).await? {
+            return Ok(found);
+        }
+        let first = wanted.iter().min().map(String::as_str).unwrap_or_default();
+        let before = first.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let (folder, before) = (self.at.key(&folder)?, self.at.key(before)?);
+        let store = &self.session.clients.store;
+        let mut all = match before == folder {
+            true => store.list(Some(&folder)),
+            false => store.list_with_offset(Some(&folder), &before),
+        };
+        let mut left = PAGE * (2 + wanted.len() / 200);
+        while left > 0 && found.len() < wanted.len() {
+            let Some(one) = all.next().await else { break };
+            let one = one.map_err(|e| self.unlisted(folder.as_ref(), &e))?;
+            left -= 1;
+            found.extend(
+                self.relative(&one.location)
+                    .filter(|path| wanted.contains(path)),
+            );
+        }
+        Ok(found)
     }
 
     /// Every object below a folder, sorted by path.
@@ -334,6 +383,17 @@ impl Client {
     }
 }
 
+/// The deepest folder that all paths share; empty if there is none.
+fn common_folder<'a>(paths: impl Iterator<Item = &'a str>) -> String {
+    let folder = |path: &'a str| path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let shared = paths.map(folder).reduce(|a, b| {
+        let same = a.split('/').zip(b.split('/')).take_while(|(a, b)| a == b);
+        let length: usize = same.map(|(part, _)| part.len() + 1).sum();
+        &a[..length.saturating_sub(1)]
+    });
+    shared.unwrap_or_default().to_owned()
+}
+
 /// A key prefix without empty parts.
 fn collapsed(base: &str) -> String {
     let parts = base.split('/').filter(|part| !part.is_empty());
@@ -343,4 +403,19 @@ fn collapsed(base: &str) -> String {
 /// Seconds since the epoch.
 fn seconds(found: &Found) -> f64 {
     found.last_modified.timestamp_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_folder_is_made_of_whole_names() {
+        let of = |paths: &[&str]| common_folder(paths.iter().copied());
+        assert_eq!(of(&["a/b/c/x", "a/b/cd/y", "a/b/c/z"]), "a/b");
+        assert_eq!(of(&["a/b/x", "a/b/y"]), "a/b");
+        assert_eq!(of(&["a/x", "b/x"]), "");
+        assert_eq!(of(&["x", "a/x"]), "");
+        assert_eq!(of(&[]), "");
+    }
 }

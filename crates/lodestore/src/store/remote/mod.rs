@@ -28,7 +28,7 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::connect::Clients;
 use super::path::{self, ObjectPath};
@@ -70,7 +70,7 @@ struct Site {
 struct Session {
     process: u32,
     clients: Clients,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
     /// Bytes in buffers of ours, in units of [`UNIT`].
     bytes: Arc<Semaphore>,
     units: u32,
@@ -89,7 +89,7 @@ impl Session {
         Session {
             process: std::process::id(),
             clients,
-            requests: Semaphore::new(options.requests_in_flight.max(1)),
+            requests: Arc::new(Semaphore::new(options.requests_in_flight.max(1))),
             bytes: Arc::new(Semaphore::new(units as usize)),
             units,
             conditional: AtomicBool::new(true),
@@ -97,10 +97,10 @@ impl Session {
         }
     }
 
-    /// Leave for one more request.
-    async fn request(&self) -> Option<SemaphorePermit<'_>> {
+    /// Leave for one more request. Whoever has it must not wait for another.
+    async fn request(&self) -> Option<OwnedSemaphorePermit> {
         // It fails if the semaphore is closed, which never happens.
-        self.requests.acquire().await.ok()
+        Arc::clone(&self.requests).acquire_owned().await.ok()
     }
 
     /// Leave for a buffer. One larger than the bound has it alone.

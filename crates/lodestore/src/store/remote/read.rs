@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::explain::{Failure, is_absent, is_beyond_end, is_whole};
@@ -41,6 +42,8 @@ struct First {
     version: Version,
     start: u64,
     body: GetResult,
+    /// Kept until the body has arrived.
+    leave: Option<OwnedSemaphorePermit>,
 }
 
 impl Client {
@@ -62,6 +65,7 @@ impl Client {
 
     /// The first request of a read; none if the range begins behind the end.
     async fn first(&self, path: &str, key: &Path, range: &Range<u64>) -> Result<Option<First>> {
+        let leave = self.session.request().await;
         let end = range.end.min(range.start.saturating_add(CHUNK));
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.start..end)),
@@ -87,6 +91,7 @@ impl Client {
             version,
             start,
             body,
+            leave,
         }))
     }
 
@@ -96,6 +101,7 @@ impl Client {
             version,
             start,
             body,
+            leave,
         } = first;
         let end = end.min(version.size);
         let had = body.range.end;
@@ -112,7 +118,10 @@ impl Client {
         let mut parts = JoinSet::new();
         let mut order = Vec::new();
         let mut tail = buffer.split_off((had - start) as usize);
-        parts.spawn(collect_part(0, body, buffer));
+        parts.spawn(async move {
+            let _leave = leave;
+            collect_part(0, body, buffer).await
+        });
         let mut at = had;
         while at < end {
             let next = end.min(at + CHUNK);
@@ -213,10 +222,7 @@ impl Client {
             .iter()
             .map(|path| {
                 let (client, path) = (self.clone(), (*path).to_owned());
-                runtime::start(async move {
-                    let _leave = client.session.request().await;
-                    client.fetch(&path, 0..u64::MAX).await
-                })
+                runtime::start(async move { client.fetch(&path, 0..u64::MAX).await })
             })
             .collect();
         begun
@@ -333,4 +339,25 @@ async fn collect(body: GetResult, mut buffer: BytesMut) -> Result<BytesMut, Fail
         buffer.extend_from_slice(&piece[..piece.len().min(left)]);
     }
     Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_cut_filled_and_joined_without_copying() {
+        for length in [1, 100, 9 << 20] {
+            let mut first = room(length).unwrap();
+            assert!(first.is_empty() && first.capacity() >= length);
+            let start = first.as_ptr();
+            let mut second = first.split_off(length / 2);
+            second.resize(length - length / 2, 2);
+            first.resize(length / 2, 1);
+            first.unsplit(second);
+            assert_eq!((first.as_ptr(), first.len()), (start, length));
+        }
+        assert!(room(usize::MAX / 2).is_err());
+    }
 }

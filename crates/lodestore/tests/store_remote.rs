@@ -420,6 +420,25 @@ fn one_request_at_a_time_is_enough_for_everything() {
 }
 
 #[test]
+fn large_reads_that_wait_for_memory_all_end() {
+    let options = StoreOptions {
+        requests_in_flight: 2,
+        bytes_in_flight: 20 << 20,
+        ..StoreOptions::default()
+    };
+    let (s, _) = faulty(ClientFault::Latency(Duration::from_millis(1)), 0, options);
+    let content: Vec<u8> = (0..12 << 20).map(|i: u32| (i / 3) as u8).collect();
+    for i in 0..8 {
+        s.put_bytes(&format!("_schema/o{i}"), &content).unwrap();
+    }
+    let names: Vec<String> = (0..8).map(|i| format!("_schema/o{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for read in s.read_many(&names) {
+        assert!(read.unwrap() == content);
+    }
+}
+
+#[test]
 fn many_paths_are_looked_up_in_one_listing_and_missed_ones_are_found_missing() {
     let (s, _) = faulty(
         ClientFault::Latency(Duration::from_millis(20)),

@@ -103,10 +103,20 @@ impl Session {
         Arc::clone(&self.requests).acquire_owned().await.ok()
     }
 
-    /// Leave for a buffer. One larger than the bound has it alone.
+    /// Leave for a buffer. One larger than the bound has it alone. Not to be waited for while holding a request.
     async fn buffer(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        let units = bytes.div_ceil(UNIT).min(u64::from(self.units)) as u32;
-        Arc::clone(&self.bytes).acquire_many_owned(units).await.ok()
+        let bound = Arc::clone(&self.bytes);
+        bound.acquire_many_owned(self.in_units(bytes)).await.ok()
+    }
+
+    /// As [`Session::buffer`], without waiting.
+    fn try_buffer(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let bound = Arc::clone(&self.bytes);
+        bound.try_acquire_many_owned(self.in_units(bytes)).ok()
+    }
+
+    fn in_units(&self, bytes: u64) -> u32 {
+        bytes.div_ceil(UNIT).min(u64::from(self.units)) as u32
     }
 }
 

@@ -46,6 +46,14 @@ struct First {
     leave: Option<OwnedSemaphorePermit>,
 }
 
+/// The first chunk of a large object.
+enum Begun {
+    /// On its way.
+    Open(GetResult, Option<OwnedSemaphorePermit>),
+    /// Here.
+    Read(BytesMut),
+}
+
 impl Client {
     /// A range of an object, cut at its end.
     pub(super) async fn fetch(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
@@ -110,17 +118,32 @@ impl Client {
         if end <= had && length as u64 <= SMALL {
             return self.small(path, body, length).await;
         }
-        let mut buffer = self.at.named(room(length))?;
         if end <= had {
-            let filled = collect(body, buffer).await;
+            let filled = collect(body, self.at.named(room(length))?).await;
             return self.whole(path, filled, length);
         }
+        // Nobody waits for memory while others wait for his request: that could last for ever.
+        let (held, begun) = match self.session.try_buffer(length as u64) {
+            Some(held) => (Some(held), Begun::Open(body, leave)),
+            None => {
+                let start = collect(body, self.at.named(room((had - start) as usize))?).await;
+                drop(leave);
+                let start = start.map_err(|e| self.at.unread(path, &e))?;
+                (self.session.buffer(length as u64).await, Begun::Read(start))
+            }
+        };
+        let mut buffer = self.at.named(room(length))?;
         let mut parts = JoinSet::new();
         let mut order = Vec::new();
         let mut tail = buffer.split_off((had - start) as usize);
         parts.spawn(async move {
-            let _leave = leave;
-            collect_part(0, body, buffer).await
+            match begun {
+                Begun::Open(body, _leave) => collect_part(0, body, buffer).await,
+                Begun::Read(start) => {
+                    buffer.extend_from_slice(&start);
+                    (0, Ok(buffer))
+                }
+            }
         });
         let mut at = had;
         while at < end {
@@ -152,6 +175,7 @@ impl Client {
             // They lie side by side: nothing is copied.
             all.unsplit(part);
         }
+        drop(held);
         self.whole(path, Ok(all), length)
     }
 

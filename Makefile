@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check
 PYTHON_SOURCES := $(shell find python/lodestore -name '*.py' -o -name '*.pyi')
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 # Examples are tests; these are measurements.
-MEASUREMENTS := blob_speed bare_driver
+MEASUREMENTS := blob_speed bare_driver bare_store
 EXAMPLES := $(filter-out $(MEASUREMENTS),$(basename $(notdir $(wildcard crates/lodestore/examples/*.rs))))
 
 .DEFAULT_GOAL := help
@@ -87,8 +87,9 @@ format: $(TEST_VENV)/bin/python ## format all sources
 	$(TEST_VENV)/bin/ruff format python examples benches scripts
 
 bench: $(VENV)/.bench $(BENCH_VENV)/.installed ## the same workloads on Lodestore and on the reference, with ratios
-	cargo build --quiet --release -p lodestore --example bare_driver
-	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python --driver target/release/examples/bare_driver
+	cargo build --quiet --release -p lodestore --example bare_driver --example bare_store
+	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python --driver target/release/examples/bare_driver \
+		--bare-store target/release/examples/bare_store
 
 bench-quick: $(VENV)/.bench $(BENCH_VENV)/.installed ## a shorter bench, to see that it runs
 	$(VENV)/bin/python benches/run.py --reference $(BENCH_VENV)/bin/python --quick
@@ -102,7 +103,7 @@ $(VENV)/.bench: $(VENV)/.installed
 $(BENCH_VENV)/.installed:
 	$(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade pip
-	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) "datajoint==2.3.5" psycopg2-binary pyarrow polars setuptools
+	$(BENCH_VENV)/bin/python -m pip install $(PIP_FLAGS) "datajoint==2.3.5" psycopg2-binary pyarrow polars s3fs setuptools
 	@touch $@
 
 docs: ## the API documentation of the crate, in target/doc

@@ -5,6 +5,7 @@ table shows medians; it is also written to `benches/results/`.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -12,10 +13,13 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "scripts"))
+import with_servers  # noqa: E402
 
 # (workload, what is measured) -> the ratio that the issue asks for
 TARGETS = {
@@ -40,6 +44,22 @@ SERVER_TARGETS = {
     ("declare", "declare"): (2, 2),
     ("first_query", "import to first row"): (5, 5),
 }
+# The same on S3: the object store beside a PostgreSQL server.
+STORE_TARGETS = {
+    ("tiny_objects", "insert"): 10,
+    ("tiny_objects", "fetch"): 15,
+    ("npy", "insert"): 4,
+    ("npy", "load"): 3,
+    ("npy", "slice 1 %"): 10,
+    ("blob_noise", "insert"): 12,
+    ("blob_int16", "insert"): 10,
+    ("blob_noise", "fetch"): 4,
+    ("blob_int16", "fetch"): 4,
+}
+# With 20 ms of latency.
+FAR_TARGETS = {("tiny_objects", "insert"): 25, ("tiny_objects", "fetch"): 25}
+STORES = ["tiny_objects", "npy", "blob_noise", "blob_int16"]
+FAR = ["tiny_objects"]
 SERVERS = ["first_query", "insert_small", "fetch_small", "blobs_in_table", "populate", "declare", "open_many"]
 BOTH = [
     "import",
@@ -92,12 +112,50 @@ def show(seconds):
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
+def bare(program, what, line, env=None):
+    """What the drivers and clients need by themselves for the same rows and bytes."""
+    done = subprocess.run([program, what], capture_output=True, text=True, env={**os.environ, **(env or {})})
+    for text in done.stdout.splitlines():
+        name, seconds = text.rsplit(" ", 1)
+        line(f"{what}: bare in Rust", name, show(float(seconds)), "", "", "")
+    if done.returncode:
+        line(f"{what}: bare in Rust", f"FAILED: {done.stderr[-200:]}", "", "", "", "")
+
+
+@contextlib.contextmanager
+def object_store():
+    """A SeaweedFS server of this bench's own, as a store specification."""
+    folder = Path(tempfile.mkdtemp(prefix="lode-bench-s3-"))
+    process, spec = with_servers.start_seaweedfs(folder, None)
+    try:
+        yield json.loads(spec)
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def slow_proxy(spec, milliseconds):
+    """The same store, farther away."""
+    host, port = spec["endpoint"].split(":")
+    command = [sys.executable, str(HERE / "slow_proxy.py"), port, str(milliseconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield {**spec, "endpoint": f"{host}:{int(process.stdout.readline())}"}
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reference", help="Python of the environment that has the reference")
     parser.add_argument("--quick", action="store_true", help="small sizes, one run each")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--backends", nargs="*", default=["sqlite", "postgresql", "mysql"])
+    parser.add_argument("--stores", nargs="*", default=["file", "s3", "far"], help="of file, s3, far (s3, 20 ms away)")
+    parser.add_argument("--bare-store", help="program that measures the bare object store client")
     parser.add_argument("--driver", help="program that measures the bare drivers")
     parser.add_argument("--only", nargs="*", help="workloads to run")
     arguments = parser.parse_args()
@@ -118,36 +176,34 @@ def main():
     def wanted(workloads):
         return [w for w in workloads if not arguments.only or w in arguments.only]
 
-    for backend in [b for b in arguments.backends if b != "sqlite"]:
-        environment = {"LODE_BENCH_BACKEND": backend}
-        for workload in wanted(SERVERS):
-            ours, theirs, problem = [], [], None
-            for _ in range(runs):
-                result, error = run(sys.executable, "lodestore", workload, arguments.quick, environment)
-                ours.append(result)
-                problem = problem or (error and f"Lodestore: {error[0]}")
-                if arguments.reference:
-                    result, error = run(arguments.reference, "datajoint", workload, arguments.quick, environment)
-                    theirs.append(result)
-                    problem = problem or (error and f"reference: {error[0]}")
-            results[f"{backend} {workload}"] = {"lodestore": ours, "reference": theirs}
-            for name in dict.fromkeys(n for r in ours + theirs if r for n in r):
-                mine, other = median(ours, name), median(theirs, name)
-                ratio = f"{other / mine:.1f}x" if mine and other else "-"
-                target = SERVER_TARGETS.get((workload, name))
-                asked = f"{target[backend == 'mysql']}x" if target else ""
-                line(f"{backend}: {workload}", name, show(mine), show(other), ratio, asked)
-            if problem:
-                line(f"{backend}: {workload}", f"FAILED: {problem[:200]}", "", "", "", "")
-        if arguments.driver and not arguments.only:
-            done = subprocess.run([arguments.driver, backend], capture_output=True, text=True)
-            for text in done.stdout.splitlines():
-                name, seconds = text.rsplit(" ", 1)
-                line(f"{backend}: bare driver in Rust", name, show(float(seconds)), "", "", "")
-            if done.returncode:
-                line(f"{backend}: bare driver in Rust", f"FAILED: {done.stderr[-200:]}", "", "", "", "")
+    def compare(label, workload, targets, environment, count=runs):
+        """One workload on both engines in turn; a line for each thing that it measures."""
+        ours, theirs, problem = [], [], None
+        for _ in range(count):
+            result, error = run(sys.executable, "lodestore", workload, arguments.quick, environment)
+            ours.append(result)
+            problem = problem or (error and f"Lodestore: {error[0]}")
+            if arguments.reference:
+                result, error = run(arguments.reference, "datajoint", workload, arguments.quick, environment)
+                theirs.append(result)
+                problem = problem or (error and f"reference: {error[0]}")
+        results[f"{label} {workload}"] = {"lodestore": ours, "reference": theirs}
+        for name in dict.fromkeys(n for r in ours + theirs if r for n in r):
+            mine, other = median(ours, name), median(theirs, name)
+            ratio = f"{other / mine:.1f}x" if mine and other else "-"
+            asked = f"{targets[workload, name]}x" if (workload, name) in targets else ""
+            line(f"{label}: {workload}", name, show(mine), show(other), ratio, asked)
+        if problem:
+            line(f"{label}: {workload}", f"FAILED: {problem[:200]}", "", "", "", "")
 
-    for workload in wanted(BOTH) if "sqlite" in arguments.backends else []:
+    for backend in [b for b in arguments.backends if b != "sqlite"]:
+        targets = {what: asked[backend == "mysql"] for what, asked in SERVER_TARGETS.items()}
+        for workload in wanted(SERVERS):
+            compare(backend, workload, targets, {"LODE_BENCH_BACKEND": backend})
+        if arguments.driver and not arguments.only:
+            bare(arguments.driver, backend, line)
+
+    for workload in wanted(BOTH) if "sqlite" in arguments.backends and "file" in arguments.stores else []:
         ours, theirs, problem = [], [], None
         for _ in range(runs):
             result, error = run(sys.executable, "lodestore", workload, arguments.quick)
@@ -180,6 +236,24 @@ def main():
             line(workload, name, f"{value:.0f} MB" if name.endswith("MB") else show(value), "", "", "")
         if error:
             line(workload, f"FAILED: {error[0][:200]}", "", "", "", "")
+
+    if {"s3", "far"} & set(arguments.stores) and (wanted(STORES) or arguments.bare_store):
+        with object_store() as spec:
+            if "s3" in arguments.stores:
+                environment = {"LODE_BENCH_BACKEND": "postgresql", "LODE_BENCH_STORE": json.dumps(spec)}
+                for workload in wanted(STORES):
+                    compare("s3", workload, STORE_TARGETS, environment)
+                if arguments.bare_store:
+                    bare(arguments.bare_store, "s3", line, environment)
+            if "far" in arguments.stores:
+                with slow_proxy(spec, 20) as far:
+                    environment = {
+                        "LODE_BENCH_BACKEND": "postgresql",
+                        "LODE_BENCH_STORE": json.dumps(far),
+                        "LODE_BENCH_TINY": "300",
+                    }
+                    for workload in wanted(FAR):
+                        compare("s3 with 20 ms", workload, FAR_TARGETS, environment, 1)
 
     directory = HERE / "results"
     directory.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ SMALL_ROWS = 5_000 if QUICK else 50_000
 BIG = 2 if QUICK else 10  # arrays of 7.7 MB
 SCHEMAS, TABLES = (4, 5) if QUICK else (20, 25)
 BACKEND = os.environ.get("LODE_BENCH_BACKEND", "sqlite" if ENGINE == "lodestore" else "postgresql")
-TINY = 200 if QUICK else 1_500
+TINY = int(os.environ.get("LODE_BENCH_TINY", 200 if QUICK else 1_500))
 KEYS = 50 if QUICK else 400
 
 
@@ -54,12 +54,20 @@ def connect():
         dj.config[key] = value
     if ENGINE == "lodestore" and os.environ.get("LODE_BENCH_FSYNC") == "off":
         dj.config["lode.fsync"] = False
-    location = os.path.join(DIRECTORY, "store")
-    os.mkdir(location)
-    dj.config.stores["main"] = {"protocol": "file", "location": location}
+    dj.config.stores["main"] = store()
     dj.config.stores["default"] = "main"
     dj.config["safemode"] = False
     return dj, dj.Schema("bench_" + uuid.uuid4().hex[:10])
+
+
+def store():
+    """The store's specification: a folder, or a place of its own in what `LODE_BENCH_STORE` (JSON) names."""
+    given = os.environ.get("LODE_BENCH_STORE")
+    if given:
+        return {**json.loads(given), "location": "bench-" + uuid.uuid4().hex[:10]}
+    location = os.path.join(DIRECTORY, "store")
+    os.mkdir(location)
+    return {"protocol": "file", "location": location}
 
 
 def settings():

@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStoreExt, PutPayload};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

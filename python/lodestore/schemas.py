@@ -207,10 +207,14 @@ class Schema:
     def _declare(self, cls: Any, create: bool) -> None:
         instance = cls()
         definition = inspect.cleandoc(cls.definition) if isinstance(cls.definition, str) else None
-        if not instance.is_declared:
-            if create:
+        if create and definition is not None and not cls._connection.in_transaction:
+            # The engine looks for the table before it creates it: once is enough.
+            there = not declare_table(cls, cls.declaration_context)
+        else:
+            there = instance.is_declared
+            if not there and create:
                 declare_table(cls, cls.declaration_context)
-        elif definition is not None:
+        if there and definition is not None:
             if create:
                 _restore_lineage(cls)
             _warn_of_drift(cls)
@@ -452,16 +456,17 @@ def list_schemas(connection: Connection | None = None) -> list[str]:
 
 
 # -- declaration -------------------------------------------------------------------------------------------------------
-def declare_table(cls: Any, context: Mapping[str, Any]) -> None:
-    """Creates the table of a class from its definition."""
+def declare_table(cls: Any, context: Mapping[str, Any]) -> bool:
+    """Creates the table of a class from its definition; False if it was there already."""
     connection = cls._connection
     if connection is None or cls.database is None:
         raise DataJointError(f"{cls.__name__} is not bound to a schema")
     if connection.in_transaction:
         raise DataJointError("tables are not declared inside a transaction; declare them before it begins")
     warned = connection._native.declare(*_declaration(cls), _resolver(cls, context))
-    for message in warned:
+    for message in warned or ():
         logger.warning("%s: %s", cls.__name__, message)
+    return warned is not None
 
 
 def alter_table(cls: Any, context: Mapping[str, Any], prompt: bool = True) -> None:

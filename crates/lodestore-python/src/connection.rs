@@ -235,7 +235,8 @@ impl PyLode {
         py.detach(|| self.lode().rebuild_lineage(schema)).or_raise()
     }
 
-    /// Declares a table. `resolve(text, name, renames)` gives (schema, table, renames). Returns warnings.
+    /// Declares a table. `resolve(text, name, renames)` gives (schema, table, renames). Returns warnings, or None if it
+    /// was there already.
     #[allow(clippy::too_many_arguments)]
     fn declare(
         &self,
@@ -246,7 +247,7 @@ impl PyLode {
         master: Option<String>,
         definition: &str,
         resolve: Py<PyAny>,
-    ) -> PyResult<Vec<String>> {
+    ) -> PyResult<Option<Vec<String>>> {
         self.with_declaration(
             py,
             schema,
@@ -255,7 +256,10 @@ impl PyLode {
             master,
             definition,
             resolve,
-            |lode, declare| Ok(lode.declare(declare)?.warnings),
+            |lode, declare| {
+                let declared = lode.declare(declare)?;
+                Ok(declared.created.then_some(declared.warnings))
+            },
         )
     }
 

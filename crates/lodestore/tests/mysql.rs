@@ -112,6 +112,22 @@ fn insert(backend: &dyn Backend, schema: &str, keys: std::ops::Range<i64>) -> Re
     })
 }
 
+/// Rows of `t` with both columns.
+fn insert_rows(lab: &Lab, rows: &[Vec<Option<Value>>]) -> Result<u64> {
+    lab.backend.insert(&Insert {
+        schema: &lab.schema,
+        table: "t",
+        columns: &[
+            ("k".into(), storage("int32")),
+            ("v".into(), storage("varchar(20)")),
+        ],
+        primary_key: &["k".into()],
+        other_columns: &[],
+        rows,
+        conflict: Conflict::Error,
+    })
+}
+
 fn storage(type_: &str) -> StorageType {
     StorageType::parse(type_).unwrap()
 }
@@ -644,6 +660,105 @@ fn a_value_larger_than_the_server_takes_is_refused_before_it_is_sent() {
         format!("{:?}", sum.unwrap().value(0, 0)),
         format!("Int({})", limit / 3 * 4)
     );
+}
+
+#[test]
+fn of_many_rows_all_are_in_or_none_and_the_one_at_fault_is_named() {
+    let Some(lab) = Lab::new() else { return };
+    lab.table();
+    let row = |k: i64| vec![Some(k.into()), Some(format!("v{k}").into())];
+    let mut rows: Vec<_> = (0..6000).map(row).collect();
+    // A duplicate, and a value that the column cannot hold, in the second of the parts that are sent at once.
+    for (bad, kind) in [
+        (row(17), ErrorKind::Duplicate),
+        (
+            vec![Some(9000.into()), Some("v".repeat(30).into())],
+            ErrorKind::Data,
+        ),
+    ] {
+        let good = std::mem::replace(&mut rows[4321], bad);
+        let e = insert_rows(&lab, &rows).unwrap_err();
+        assert_eq!((e.kind(), e.place().row), (kind, Some(4321)), "{e}");
+        assert_eq!(lab.count(), 0);
+        // The open transaction keeps what came before.
+        lab.backend.begin().unwrap();
+        insert_rows(&lab, &[row(7000)]).unwrap();
+        let e = insert_rows(&lab, &rows).unwrap_err();
+        assert_eq!((e.kind(), e.place().row), (kind, Some(4321)), "{e}");
+        assert_eq!(lab.count(), 1);
+        lab.backend.rollback().unwrap();
+        rows[4321] = good;
+    }
+    assert_eq!(insert_rows(&lab, &rows).unwrap(), 6000);
+    assert_eq!(lab.count(), 6000);
+    let sum = format!(
+        "SELECT count(*) FROM {} WHERE v = concat('v', k)",
+        lab.name("t")
+    );
+    let sum = lab.backend.query_any(&Statement::new(sum)).unwrap();
+    assert_eq!(sum.value(0, 0), Value::Int(6000));
+}
+
+#[test]
+fn columns_of_mixed_values_and_rows_as_large_as_the_server_takes_are_inserted_too() {
+    let Some(lab) = Lab::new() else { return };
+    lab.table();
+    let value = |k: i64| match k % 3 {
+        0 => Value::Int(k),
+        1 => Value::Float(0.5),
+        _ => Value::Text(k.to_string()),
+    };
+    let mut rows: Vec<_> = (0..3000)
+        .map(|k| vec![Some(k.into()), Some(value(k))])
+        .collect();
+    assert_eq!(insert_rows(&lab, &rows).unwrap(), 3000);
+    let sum = format!(
+        "SELECT count(*) FROM {} WHERE v = if(k % 3 = 1, '0.5', k)",
+        lab.name("t")
+    );
+    let sum = lab.backend.query_any(&Statement::new(sum)).unwrap();
+    assert_eq!(sum.value(0, 0), Value::Int(3000));
+
+    // Two values that fit one by one, and not together.
+    lab.run(&format!("DELETE FROM {}", lab.name("t"))).unwrap();
+    lab.run(&format!(
+        "ALTER TABLE {} MODIFY v longtext, ADD w longtext",
+        lab.name("t")
+    ))
+    .unwrap();
+    let limit = lab
+        .backend
+        .query_any(&Statement::new("SELECT @@max_allowed_packet"))
+        .unwrap();
+    let Value::Int(limit) = limit.value(0, 0) else {
+        panic!("no limit")
+    };
+    let large = "x".repeat(usize::try_from(limit).unwrap() * 3 / 4);
+    rows = (0..40)
+        .map(|k| {
+            let text = if k == 20 {
+                large.clone()
+            } else {
+                k.to_string()
+            };
+            vec![Some(k.into()), Some(text.clone().into()), Some(text.into())]
+        })
+        .collect();
+    let done = lab.backend.insert(&Insert {
+        schema: &lab.schema,
+        table: "t",
+        columns: &[
+            ("k".into(), storage("int32")),
+            ("v".into(), storage("longtext")),
+            ("w".into(), storage("longtext")),
+        ],
+        primary_key: &["k".into()],
+        other_columns: &[],
+        rows: &rows,
+        conflict: Conflict::Error,
+    });
+    assert_eq!(done.unwrap(), 40);
+    assert_eq!(lab.count(), 40);
 }
 
 #[test]

@@ -590,6 +590,57 @@ fn lineage_can_be_rebuilt_as_it_was() {
 }
 
 #[test]
+fn a_declared_table_has_its_own_lineage_and_nothing_of_one_that_was_there_before() {
+    let (_place, lode) = open();
+    declare(&lode, Tier::Manual, "Other", "id : int32").unwrap();
+    // What a program left behind that ended between the two.
+    let text = format!(
+        "INSERT INTO {} VALUES ('thing', 'old', 'lab.thing.old'), ('thing', 'id', 'lab.gone.id')",
+        lode.dialect().full_name("lab", "~lineage")
+    );
+    lode.backend().execute(&Statement::new(text)).unwrap();
+    let first = declare(
+        &lode,
+        Tier::Manual,
+        "Thing",
+        "id : int32\n---\n-> Other.proj(other='id')",
+    );
+    let again = declare(&lode, Tier::Manual, "Thing", "id : int32");
+    assert!(first.unwrap().created && !again.unwrap().created);
+    let lineage = lode.lineage("lab").unwrap();
+    let expected = [
+        ("lab.other.id", "lab.other.id"),
+        ("lab.thing.id", "lab.thing.id"),
+        ("lab.thing.other", "lab.other.id"),
+    ];
+    let expected = expected.map(|(attribute, origin)| (attribute.to_owned(), origin.to_owned()));
+    assert_eq!(lineage, expected);
+}
+
+#[test]
+fn a_table_is_declared_in_four_round_trips_on_mysql() {
+    if kind() != BackendKind::MySql {
+        return;
+    }
+    let (_place, lode) = open();
+    declare(&lode, Tier::Manual, "First", "id : int32").unwrap();
+    let number = |name: &str| {
+        let text = format!("SHOW SESSION STATUS LIKE '{name}'");
+        let batch = lode.backend().query_any(&Statement::new(text)).unwrap();
+        match batch.value(0, 1) {
+            lodestore::Value::Text(n) => n.parse::<u64>().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let before = (number("Questions"), number("Com_stmt_prepare"));
+    declare(&lode, Tier::Manual, "Second", "id : int32").unwrap();
+    // Each counts the statements that ask: those of before, too.
+    let asked = number("Questions") - before.0 - 2;
+    assert_eq!(asked, 4);
+    assert!(number("Com_stmt_prepare") - before.1 <= 2);
+}
+
+#[test]
 fn a_schema_that_another_references_is_not_dropped() {
     let (_place, lode) = open();
     lab(&lode);

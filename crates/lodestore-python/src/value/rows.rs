@@ -144,11 +144,11 @@ impl Layout {
             }
         }
         let places = self.names.iter().zip(&self.modes);
-        dict.iter()
-            .zip(places)
-            .map(|((_, value), (name, mode))| convert(&value, *mode, name))
-            .collect::<PyResult<_>>()
-            .map(Some)
+        let mut values = Vec::with_capacity(self.names.len());
+        for ((_, value), (name, mode)) in dict.iter().zip(places) {
+            values.push(convert(&value, *mode, name)?);
+        }
+        Ok(Some(values))
     }
 
     fn row(&self, values: Vec<Value>) -> Row {

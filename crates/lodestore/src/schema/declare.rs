@@ -63,6 +63,8 @@ pub struct ForeignKeyTarget {
 pub struct Declared {
     /// The table.
     pub table: TableName,
+    /// It was not there before.
+    pub created: bool,
     /// Things the user should hear about: duplicates ignored, native types, own key attributes of a computed table.
     pub warnings: Vec<String>,
 }
@@ -70,12 +72,14 @@ pub struct Declared {
 pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     let table = table_name(lode, &declare)?;
     let snapshot = lode.snapshot_with(&table)?;
-    if snapshot.tables.is_empty() {
+    // Where a table was declared a moment ago, there is a schema.
+    if snapshot.tables.is_empty() && snapshot.stale().is_empty() {
         lode.require_schema(&table.schema)?;
     }
     if snapshot.table(&table.name).is_some() {
         return Ok(Declared {
             table,
+            created: false,
             warnings: Vec::new(),
         });
     }
@@ -98,7 +102,7 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     let result = match lode.dialect().transactional_ddl() {
         true => lode.transaction(|| {
             lode.run(statements)?;
-            lineage::replace(lode, &table, &compiled.lineage)
+            lineage::replace_within(lode, &table, &compiled.lineage)
         }),
         // The table comes last, in one statement: when it is there, nothing is missing.
         false => {
@@ -109,11 +113,13 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
     match result {
         Ok(()) => Ok(Declared {
             table,
+            created: true,
             warnings: compiled.warnings,
         }),
         // Another process may have declared the very table meanwhile.
         Err(_) if lode.is_declared(&table)? => Ok(Declared {
             table,
+            created: false,
             warnings: compiled.warnings,
         }),
         Err(error) => {
@@ -121,6 +127,7 @@ pub(super) fn declare(lode: &Lode, declare: Declare<'_>) -> Result<Declared> {
                 // Rows of a table that is not there do no harm; the error to tell is the first one.
                 let _ = lineage::remove(lode, &table);
             }
+            lode.refresh(&table.schema);
             Err(place(error))
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::Lode;
 use super::snapshot::LINEAGE;
 use crate::definition::TableName;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Statement;
 use crate::value::Value;
 
@@ -14,35 +14,74 @@ const ROWS_PER_STATEMENT: usize = 1000;
 
 /// Replaces the rows of one table, atomically.
 pub(super) fn replace(lode: &Lode, table: &TableName, rows: &[(String, String)]) -> Result<()> {
+    if lode.dialect().transactional_ddl() {
+        return lode.transaction(|| replace_within(lode, table, rows));
+    }
+    // Nobody ever sees the table without its rows, so these need no transaction, and a second process that does the
+    // same meanwhile does no harm.
+    let put = || add(lode, &table.schema, &of_table(table, rows), true);
+    match put() {
+        Err(e) if e.kind() == ErrorKind::MissingTable => {
+            lode.run(lode.dialect().create_lineage_table(&table.schema)?)?;
+            put()?;
+        }
+        other => other?,
+    }
+    remove_others(lode, table, rows)
+}
+
+/// Replaces the rows of one table in the open transaction.
+pub(super) fn replace_within(
+    lode: &Lode,
+    table: &TableName,
+    rows: &[(String, String)],
+) -> Result<()> {
     lode.run(lode.dialect().create_lineage_table(&table.schema)?)?;
-    lode.transaction(|| {
-        remove(lode, table)?;
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(attribute, origin)| (table.name.as_str(), attribute.as_str(), origin.as_str()))
-            .collect();
-        add(lode, &table.schema, &rows)
-    })
+    remove(lode, table)?;
+    add(lode, &table.schema, &of_table(table, rows), false)
+}
+
+fn of_table<'a>(
+    table: &'a TableName,
+    rows: &'a [(String, String)],
+) -> Vec<(&'a str, &'a str, &'a str)> {
+    rows.iter()
+        .map(|(attribute, origin)| (table.name.as_str(), attribute.as_str(), origin.as_str()))
+        .collect()
 }
 
 /// Removes the rows of one table.
 pub(super) fn remove(lode: &Lode, table: &TableName) -> Result<()> {
+    remove_others(lode, table, &[])
+}
+
+/// Removes the rows of one table but for those of these attributes.
+fn remove_others(lode: &Lode, table: &TableName, kept: &[(String, String)]) -> Result<()> {
     let dialect = lode.dialect();
-    lode.backend().execute(&Statement {
-        text: format!(
-            "DELETE FROM {} WHERE {} = {}",
-            dialect.full_name(&table.schema, LINEAGE),
-            dialect.quote("table_name"),
-            dialect.placeholder(1)
-        ),
-        params: vec![table.name.as_str().into()],
-    })?;
+    let mut text = format!(
+        "DELETE FROM {} WHERE {} = {}",
+        dialect.full_name(&table.schema, LINEAGE),
+        dialect.quote("table_name"),
+        dialect.placeholder(1)
+    );
+    let mut params: Vec<Value> = vec![table.name.as_str().into()];
+    if !kept.is_empty() {
+        params.extend(kept.iter().map(|(attribute, _)| attribute.as_str().into()));
+        let holes: Vec<String> = (2..=params.len()).map(|n| dialect.placeholder(n)).collect();
+        let column = dialect.quote("attribute_name");
+        text.push_str(&format!(" AND {column} NOT IN ({})", holes.join(", ")));
+    }
+    lode.backend().execute(&Statement { text, params })?;
     Ok(())
 }
 
-/// Adds rows of (table, attribute, origin).
-fn add(lode: &Lode, schema: &str, rows: &[(&str, &str, &str)]) -> Result<()> {
+/// Adds rows of (table, attribute, origin). One that is there already gets the new origin, or is an error.
+fn add(lode: &Lode, schema: &str, rows: &[(&str, &str, &str)], update: bool) -> Result<()> {
     let dialect = lode.dialect();
+    let conflict = match update {
+        true => dialect.update_on_conflict(&["table_name", "attribute_name"], "lineage"),
+        false => String::new(),
+    };
     let columns = ["table_name", "attribute_name", "lineage"]
         .map(|c| dialect.quote(c))
         .join(", ");
@@ -57,7 +96,7 @@ fn add(lode: &Lode, schema: &str, rows: &[(&str, &str, &str)]) -> Result<()> {
         }
         lode.backend().execute(&Statement {
             text: format!(
-                "INSERT INTO {} ({columns}) VALUES {}",
+                "INSERT INTO {} ({columns}) VALUES {}{conflict}",
                 dialect.full_name(schema, LINEAGE),
                 values.join(", ")
             ),
@@ -129,6 +168,6 @@ pub(super) fn rebuild(lode: &Lode, schema: &str) -> Result<()> {
             .iter()
             .map(|(table, attribute, origin)| (table.as_str(), attribute.as_str(), origin.as_str()))
             .collect();
-        add(lode, schema, &rows)
+        add(lode, schema, &rows, false)
     })
 }

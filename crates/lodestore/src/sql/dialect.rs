@@ -209,6 +209,18 @@ pub trait Dialect: Send + Sync {
         }
         text
     }
+    /// What follows the rows of an INSERT so that a row whose key is there already gets the new value of `column`.
+    fn update_on_conflict(&self, key: &[&str], column: &str) -> String {
+        let column = self.quote(column);
+        match self.kind() {
+            BackendKind::MySql => format!(" ON DUPLICATE KEY UPDATE {column}=VALUES({column})"),
+            _ => {
+                let key: Vec<String> = key.iter().map(|k| self.quote(k)).collect();
+                let key = key.join(", ");
+                format!(" ON CONFLICT ({key}) DO UPDATE SET {column}=excluded.{column}")
+            }
+        }
+    }
     /// Equality of two JSON documents, given as SQL text, whatever their spelling.
     fn json_equal(&self, left: &str, right: &str) -> String {
         match self.kind() {

@@ -255,6 +255,20 @@ impl Backend for MySql {
         self.with(Work::Write, |session| session.execute(statement))
     }
 
+    /// What has nothing to bind is not worth the round trip of preparing it.
+    fn execute_all(&self, statements: &[Statement]) -> Result<()> {
+        statements.iter().try_for_each(|statement| {
+            self.with(Work::Write, |session| {
+                if !statement.params.is_empty() {
+                    return session.execute(statement).map(|_| ());
+                }
+                session.check_size(&statement.text, &[])?;
+                session.sent = true;
+                session.command(&statement.text)
+            })
+        })
+    }
+
     fn query(&self, statement: &Statement, columns: &[OutputColumn]) -> Result<Batch> {
         self.with(Work::Read, |session| {
             session.query(statement, Some(columns))

@@ -4,12 +4,13 @@
 //! * [`MySql`]: the connection. It implements [`crate::sql::Backend`].
 //!
 //! Inside: `session` (opening, settings of a session, statements), `connection` (transactions, reconnecting), `stream`
-//! (queries in a thread), `bind` and `decode` (values), `insert` (bulk inserts), `errors` (numbers into kinds),
-//! `catalog` (what is there), `ddl`, `translate`.
+//! (queries in a thread), `bind` and `decode` (values), `insert` (many rows, by statements) and `bulk` (by MariaDB's
+//! protocol for them), `errors` (numbers into kinds), `catalog` (what is there), `ddl`, `translate`.
 //!
 //! MariaDB 10.11 is what the tests run on; what is written for MySQL 8 follows its manual.
 
 mod bind;
+mod bulk;
 mod catalog;
 mod connection;
 mod ddl;

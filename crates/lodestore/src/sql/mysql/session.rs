@@ -4,7 +4,7 @@ use std::sync::Once;
 use std::time::Instant;
 
 use mysql::prelude::{Protocol, Queryable};
-use mysql::{Conn, Opts, OptsBuilder, QueryResult, SslOpts, Value as SqlValue};
+use mysql::{Conn, Opts, OptsBuilder, Params, QueryResult, SslOpts, Value as SqlValue};
 
 use super::decode::Decoder;
 use super::{MySqlDialect, bind, errors};
@@ -136,6 +136,15 @@ impl Session {
         }
     }
 
+    /// Runs a statement once for each row of values; in one round trip where the server can do that.
+    pub(super) fn run_many(&mut self, text: &str, rows: Vec<Vec<SqlValue>>) -> Result<()> {
+        let rows = rows.into_iter().map(Params::Positional);
+        let prepared = self.conn.prep(text);
+        prepared
+            .and_then(|prepared| self.conn.exec_batch(&prepared, rows))
+            .map_err(|e| self.failed(e, text))
+    }
+
     /// Runs a query to its end. Without columns their names come from the server.
     pub(super) fn query(
         &mut self,
@@ -206,7 +215,7 @@ impl Session {
     }
 
     /// What the server would cut the connection for is refused before it is sent.
-    fn check_size(&self, text: &str, params: &[SqlValue]) -> Result<()> {
+    pub(super) fn check_size(&self, text: &str, params: &[SqlValue]) -> Result<()> {
         // Values are sent apart from the statement if they are large together; each has to fit all the same.
         let largest = params.iter().map(value_size).max().unwrap_or(0);
         if text.len().max(largest) + 1024 > self.max_packet {

@@ -76,9 +76,30 @@ impl ToSql for Parameter<'_> {
 /// Refuses what no parameter can be.
 pub(super) fn check(value: &Value) -> Result<()> {
     match value {
-        Value::Null | Value::Bytes(_) => Ok(()),
-        other => text(other).map(|_| ()),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Decimal(_)
+        | Value::Json(_)
+        | Value::Bytes(_)
+        | Value::Uuid(_)
+        | Value::Date(_)
+        | Value::DateTime(_)
+        | Value::Time(_) => Ok(()),
+        other => Err(no_parameter(other)),
     }
+}
+
+fn no_parameter(value: &Value) -> Error {
+    Error::new(
+        ErrorKind::Type,
+        format!(
+            "a value of type {} cannot be a parameter of a statement",
+            value.type_name()
+        ),
+    )
 }
 
 /// A type that can hold the value, where the one that the server inferred cannot: a number compared with a narrower
@@ -196,14 +217,6 @@ pub(super) fn text(value: &Value) -> Result<Cow<'_, str>> {
         Value::Date(d) => convert::date_text(*d).into(),
         Value::DateTime(d) => convert::datetime_text(*d, None).into(),
         Value::Time(t) => convert::time_text(*t, None).into(),
-        other => {
-            return Err(Error::new(
-                ErrorKind::Type,
-                format!(
-                    "a value of type {} cannot be a parameter of a statement",
-                    other.type_name()
-                ),
-            ));
-        }
+        other => return Err(no_parameter(other)),
     })
 }

@@ -666,7 +666,7 @@ fn a_value_larger_than_the_server_takes_is_refused_before_it_is_sent() {
 fn of_many_rows_all_are_in_or_none_and_the_one_at_fault_is_named() {
     let Some(lab) = Lab::new() else { return };
     lab.table();
-    let row = |k: i64| vec![Some(k.into()), Some(format!("v{k}").into())];
+    let row = |k: i64| -> Vec<Option<Value>> { vec![Some(k.into()), Some(format!("v{k}").into())] };
     let mut rows: Vec<_> = (0..6000).map(row).collect();
     // A duplicate, and a value that the column cannot hold, in the second of the parts that are sent at once.
     for (bad, kind) in [
@@ -708,7 +708,7 @@ fn columns_of_mixed_values_and_rows_as_large_as_the_server_takes_are_inserted_to
         1 => Value::Float(0.5),
         _ => Value::Text(k.to_string()),
     };
-    let mut rows: Vec<_> = (0..3000)
+    let mut rows: Vec<Vec<Option<Value>>> = (0..3000)
         .map(|k| vec![Some(k.into()), Some(value(k))])
         .collect();
     assert_eq!(insert_rows(&lab, &rows).unwrap(), 3000);
@@ -734,7 +734,7 @@ fn columns_of_mixed_values_and_rows_as_large_as_the_server_takes_are_inserted_to
         panic!("no limit")
     };
     let large = "x".repeat(usize::try_from(limit).unwrap() * 3 / 4);
-    rows = (0..40)
+    rows = (0..40_i64)
         .map(|k| {
             let text = if k == 20 {
                 large.clone()

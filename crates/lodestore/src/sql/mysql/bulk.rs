@@ -28,7 +28,7 @@ struct Part {
 impl Group<'_> {
     /// True if these rows can be sent so. The server does not tell how many of them were new, hence only where all are.
     pub(super) fn may_bulk(&self, rows: usize) -> bool {
-        self.session.dialect.mariadb
+        self.session.bulk
             && self.source.insert.conflict == Conflict::Error
             && rows >= LEAST
             && self.source.width() > 0
@@ -69,7 +69,7 @@ impl Group<'_> {
 
     fn send(&mut self, rows: &[usize], part: Part, text: &str) -> Result<u64> {
         let rows = &rows[part.rows];
-        if !part.uniform {
+        if !part.uniform || !self.session.bulk {
             return self.statements(rows);
         }
         // Without the protocol (a proxy) the driver sends row by row: what came before the one at fault must go too.
@@ -81,9 +81,11 @@ impl Group<'_> {
         if is_final(&error) {
             return Err(error.table(self.source.insert.schema, self.source.insert.table));
         }
-        // Statements find out which row it is.
+        // Statements find out which row it is. If it is none, it was the protocol.
         self.session.command("ROLLBACK TO SAVEPOINT `~lode_rows`")?;
-        self.statements(rows)
+        let inserted = self.statements(rows)?;
+        self.session.bulk = false;
+        Ok(inserted)
     }
 }
 

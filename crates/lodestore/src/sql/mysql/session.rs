@@ -38,6 +38,9 @@ pub(super) struct Session {
     pub(super) dialect: MySqlDialect,
     /// The server's limit of one packet, hence of one value.
     pub(super) max_packet: usize,
+    /// MariaDB's bulk protocol can be used, as far as is known. Not over TLS: there the driver does not tell the server
+    /// that it knows it.
+    pub(super) bulk: bool,
     /// A lock timeout ends the transaction and not only the statement.
     timeout_ends_transaction: bool,
     pub(super) transaction: Transaction,
@@ -61,14 +64,14 @@ impl Session {
             .path(shown)
             .hint("Correct `ca` in `database.use_tls`."));
         }
-        let conn = connect(options).map_err(|e| errors::connecting(e, options))?;
-        Session::ready(conn).map_err(|e| match e.kind() {
+        let (conn, encrypted) = connect(options).map_err(|e| errors::connecting(e, options))?;
+        Session::ready(conn, encrypted).map_err(|e| match e.kind() {
             ErrorKind::Unsupported => e,
             _ => e.hint("This happened while the session was being set up."),
         })
     }
 
-    fn ready(mut conn: Conn) -> Result<Session> {
+    fn ready(mut conn: Conn, encrypted: bool) -> Result<Session> {
         let sql = |e| errors::map(e, "");
         conn.query_drop(SETTINGS).map_err(sql)?;
         conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -93,6 +96,7 @@ impl Session {
             conn,
             dialect,
             max_packet: usize::try_from(max_packet).unwrap_or(usize::MAX),
+            bulk: dialect.mariadb && !encrypted,
             timeout_ends_transaction: on_timeout != 0,
             transaction: Transaction::None,
             keepers: Vec::new(),
@@ -136,13 +140,17 @@ impl Session {
         }
     }
 
-    /// Runs a statement once for each row of values; in one round trip where the server can do that.
+    /// Runs a statement that inserts one row once for each row of values; in one round trip where the server can do that.
     pub(super) fn run_many(&mut self, text: &str, rows: Vec<Vec<SqlValue>>) -> Result<()> {
+        let count = rows.len() as u64;
         let rows = rows.into_iter().map(Params::Positional);
         let prepared = self.conn.prep(text);
         prepared
             .and_then(|prepared| self.conn.exec_batch(&prepared, rows))
-            .map_err(|e| self.failed(e, text))
+            .map_err(|e| self.failed(e, text))?;
+        // Where there is no such protocol (a proxy) the driver has sent them one by one.
+        self.bulk &= self.conn.affected_rows() == count;
+        Ok(())
     }
 
     /// Runs a query to its end. Without columns their names come from the server.
@@ -301,7 +309,8 @@ pub(super) fn value_size(value: &SqlValue) -> usize {
     }
 }
 
-fn connect(options: &ServerOptions) -> mysql::Result<Conn> {
+/// The connection, and whether it is encrypted.
+fn connect(options: &ServerOptions) -> mysql::Result<(Conn, bool)> {
     // The driver takes the process-wide choice of cryptography, and would panic if there are several and none is made.
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
@@ -311,19 +320,19 @@ fn connect(options: &ServerOptions) -> mysql::Result<Conn> {
     let unchecked = SslOpts::default()
         .with_danger_accept_invalid_certs(true)
         .with_danger_skip_domain_validation(true);
+    let plain = |base| Ok((Conn::new(Opts::from(base))?, false));
+    let encrypted = |base| Ok((Conn::new(Opts::from(base))?, true));
     match &options.tls {
         // A socket file is on this machine: nothing to encrypt.
-        _ if options.is_socket() => Conn::new(Opts::from(base)),
-        Tls::Off => Conn::new(Opts::from(base)),
-        Tls::Require => Conn::new(Opts::from(base.ssl_opts(unchecked))),
+        _ if options.is_socket() => plain(base),
+        Tls::Off => plain(base),
+        Tls::Require => encrypted(base.ssl_opts(unchecked)),
         Tls::Verify { ca } => {
             let checked = SslOpts::default().with_root_cert_path(ca.clone());
-            Conn::new(Opts::from(base.ssl_opts(checked)))
+            encrypted(base.ssl_opts(checked))
         }
-        Tls::Prefer => match Conn::new(Opts::from(base.clone().ssl_opts(unchecked))) {
-            Err(mysql::Error::DriverError(mysql::DriverError::TlsNotSupported)) => {
-                Conn::new(Opts::from(base))
-            }
+        Tls::Prefer => match encrypted(base.clone().ssl_opts(unchecked)) {
+            Err(mysql::Error::DriverError(mysql::DriverError::TlsNotSupported)) => plain(base),
             other => other,
         },
     }

@@ -696,7 +696,7 @@ fn of_many_rows_all_are_in_or_none_and_the_one_at_fault_is_named() {
         lab.name("t")
     );
     let sum = lab.backend.query_any(&Statement::new(sum)).unwrap();
-    assert_eq!(sum.value(0, 0), Value::Int(6000));
+    assert!(matches!(sum.value(0, 0), Value::Int(6000)));
 }
 
 #[test]
@@ -717,7 +717,7 @@ fn columns_of_mixed_values_and_rows_as_large_as_the_server_takes_are_inserted_to
         lab.name("t")
     );
     let sum = lab.backend.query_any(&Statement::new(sum)).unwrap();
-    assert_eq!(sum.value(0, 0), Value::Int(3000));
+    assert!(matches!(sum.value(0, 0), Value::Int(3000)));
 
     // Two values that fit one by one, and not together.
     lab.run(&format!("DELETE FROM {}", lab.name("t"))).unwrap();

@@ -591,7 +591,6 @@ fn flattened<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyA
 }
 
 fn object_or_plain(array: &Bound<'_, PyUntypedArray>, mode: Mode, depth: usize) -> PyResult<Value> {
-    let py = array.py();
     if !array.dtype().has_object() {
         return plain_array(array, array.as_any());
     }

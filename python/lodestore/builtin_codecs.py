@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -19,11 +19,14 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from . import _lodestore
 from .codecs import Codec
 from .errors import DataJointError, ValueTypeError
+from .indexing import Index
+from .objectref import confirmed
+from .progress import bar
 from .settings import global_config
 from .storage import StorageBackend
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from .settings import Config
 
@@ -295,21 +298,45 @@ class NpyRef(NDArrayOperatorsMixin):
         """Forgets the array that :meth:`load` kept; it will be read again when needed."""
         self._cache = None
 
-    def read_rows(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows ``start`` to ``stop`` of the first axis, cut at the end. Reads only those, and keeps nothing."""
+    @overload
+    def read_rows(self, start: int, stop: int) -> NDArray[Any]: ...
+    @overload
+    def read_rows(self, start: ArrayLike) -> NDArray[Any]: ...
+    def read_rows(self, start: Any, stop: int | None = None) -> NDArray[Any]:
+        """Rows of the first axis: ``read_rows(start, stop)``, cut at the end, or ``read_rows(indices)``, in that order.
+
+        Reads only what it needs, and keeps nothing.
+
+        >>> ref.read_rows(1000, 2000)
+        >>> ref.read_rows([17, 4, 250])
+        >>> ref.read_rows(good)              # a boolean mask over the rows
+        """
         if self.ndim == 0:
             raise ValueTypeError("a 0-d array has no rows")
-        start, stop, _ = slice(start, stop).indices(self.shape[0])
-        if self._cache is not None:
-            return self._cache[start:stop]
-        return self._handle.read_rows(start, max(start, stop))
+        if stop is None and np.ndim(start) == 0:
+            raise ValueTypeError("read_rows takes start and stop, or a list of rows")
+        rows = np.asarray(start, np.intp if np.size(start) == 0 else None) if stop is None else slice(start, stop)
+        return self._part(rows, keep=False)
 
     def iter_rows(self, rows: int) -> Iterator[NDArray[Any]]:
-        """Runs of so many rows, one after the other, with one run in memory at a time."""
+        """Runs of so many rows, one after the other. While one is worked on, the next is read; no more than these two
+        are in memory.
+
+        Only if the rows lie scattered in the file (many columns in Fortran order) the array is read whole, once.
+        """
         if rows < 1:
             raise ValueError("iter_rows takes at least one row at a time")
-        for start in range(0, len(self), rows):
-            yield self.read_rows(start, start + rows)
+        if self._cache is not None:
+            return iter([self._cache[start : start + rows] for start in range(0, len(self), rows)])
+        len(self)  # a 0-d array has none
+        return iter(self._handle.iter_rows(rows))
+
+    def verify(self, *, display_progress: bool = False) -> bool:
+        """True if the stored array is as its row says: size, hash and header; ``objectref.IntegrityError`` if not.
+
+        Reads all of it, in small pieces, and keeps nothing.
+        """
+        return confirmed(self._handle.verify(bar("verify") if display_progress else None))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         array = self.load()
@@ -320,21 +347,19 @@ class NpyRef(NDArrayOperatorsMixin):
         return array.copy() if copy else array
 
     def __getitem__(self, key: Any) -> Any:
+        return self._part(key, keep=True)
+
+    def _part(self, key: Any, keep: bool) -> Any:
+        """``array[key]`` of what the key needs; of the whole array where that is no dearer, and then kept if so wished."""
         if self._cache is not None:
             return self._cache[key]
-        plan = _basic_index(key, self.shape)
-        if plan is None:
+        index = Index.of(key, self.shape)
+        if index is None:
             return self.load()[key]
-        index, ranges = plan
-        if any(len(r) == 0 for r in ranges):
-            # Nothing to read; the selection's shape and type are known.
-            return np.broadcast_to(np.empty((), self.dtype), self.shape)[index].copy()
-        first, last = _cover(ranges[0]), _cover(ranges[-1])
-        array, axis, start = self._handle.read_slice(first, last)
-        if axis is None:
-            self._cache = array
-            return array[index]
-        return array[_moved(index, axis, start, ranges[axis])]
+        if 0 in index.shape:
+            return np.empty(index.shape, self.dtype)
+        part = self._handle.read_part(index.selections, not keep)
+        return self.load()[key] if part is None else part[index.rest]
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -383,55 +408,11 @@ def _restore(metadata: dict[str, Any], store: tuple[str | None, bool] | None) ->
     return NpyRef._wrap(_lodestore.NpyHandle(json.dumps(metadata), link))
 
 
-def _basic_index(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], list[range]] | None:
-    """The index with one entry an axis, and what it selects of each axis; None for anything but integers and slices."""
-    entries = key if isinstance(key, tuple) else (key,)
-    if not shape or sum(entry is Ellipsis for entry in entries) > 1:
-        return None
-    if len(entries) - sum(entry is Ellipsis for entry in entries) > len(shape):
-        raise IndexError(f"too many indices: the array is {len(shape)}-dimensional")
-    full: list[Any] = []
-    for entry in entries:
-        if entry is Ellipsis:
-            full += [slice(None)] * (len(shape) - len(entries) + 1)
-        elif isinstance(entry, slice):
-            full.append(entry)
-        elif isinstance(entry, (int, np.integer)) and not isinstance(entry, (bool, np.bool_)):
-            full.append(int(entry))
-        else:
-            return None
-    full += [slice(None)] * (len(shape) - len(full))
-    ranges = []
-    for axis, (entry, n) in enumerate(zip(full, shape)):
-        if isinstance(entry, slice):
-            ranges.append(range(n)[entry])
-        else:
-            if not -n <= entry < n:
-                raise IndexError(f"index {entry} is out of bounds for axis {axis} with size {n}")
-            full[axis] = entry % n
-            ranges.append(range(full[axis], full[axis] + 1))
-    return tuple(full), ranges
-
-
-def _cover(selected: range) -> tuple[int, int]:
-    return min(selected[0], selected[-1]), max(selected[0], selected[-1]) + 1
-
-
-def _moved(index: tuple[Any, ...], axis: int, start: int, selected: range) -> tuple[Any, ...]:
-    """The index for an array that begins at `start` of one axis."""
-    entry = index[axis]
-    if isinstance(entry, slice):
-        stop = selected.stop - start
-        entry = slice(selected.start - start, None if stop < 0 else stop, selected.step)
-    else:
-        entry -= start
-    return (*index[:axis], entry, *index[axis + 1 :])
-
-
 def load_all(refs: Iterable[NpyRef], workers: int = 16, max_bytes: int | None = None) -> list[NDArray[Any]]:
     """Loads many references at once, several at a time, and returns their arrays in the same order.
 
-    The arrays are kept in the references, as :meth:`NpyRef.load` does. ``max_bytes`` bounds what is being read at once.
+    The arrays are kept in the references, as :meth:`NpyRef.load` does. ``max_bytes`` bounds what is being
+    read at once (512 MiB if not given).
     """
     refs = list(refs)
     waiting = [ref for ref in dict.fromkeys(refs) if not ref.is_loaded]

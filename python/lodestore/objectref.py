@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from . import _lodestore
 from .errors import DataJointError
+from .progress import bar
 from .settings import global_config
 from .storage import ObjectFile, StorageBackend, make_map, opened
 
@@ -22,7 +23,16 @@ _MODE = re.compile(r"[rwaxbtU+]+")
 
 
 class IntegrityError(DataJointError):
-    """A stored object differs from what its row says. Raised by :meth:`ObjectRef.verify`."""
+    """A stored object differs from what its row says. Raised by ``verify`` of references."""
+
+
+def confirmed(difference: BaseException | None) -> bool:
+    """What ``verify`` answers or raises, by what the engine found."""
+    if difference is None:
+        return True
+    error = IntegrityError(str(difference))
+    error.__dict__.update(difference.__dict__)
+    raise error
 
 
 @dataclass
@@ -50,6 +60,7 @@ class ObjectRef:
     mime_type: str | None = None
     item_count: int | None = None
     _backend: StorageBackend | None = field(default=None, repr=False)
+    _origin: ClassVar[_lodestore.ObjectHandle | None] = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any] | str, backend: StorageBackend | None = None) -> ObjectRef:
@@ -76,7 +87,9 @@ class ObjectRef:
     def _wrap(cls, handle: _lodestore.ObjectHandle) -> ObjectRef:
         link = handle.link
         backend = None if link.is_none else StorageBackend(link.name, _link=link)
-        return cls.from_json(handle.metadata, backend)
+        ref = cls.from_json(handle.metadata, backend)
+        ref._origin = handle  # type: ignore[misc]  # of the instance; it knows the row, for errors
+        return ref
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
@@ -97,7 +110,7 @@ class ObjectRef:
 
     def _handle(self) -> _lodestore.ObjectHandle:
         link = getattr(self._backend, "_link", None)
-        return _lodestore.ObjectHandle(json.dumps(self.to_json()), link)
+        return _lodestore.ObjectHandle(json.dumps(self.to_json()), link, self._origin)
 
     def _require_backend(self) -> StorageBackend:
         if self._backend is None:
@@ -154,27 +167,36 @@ class ObjectRef:
         self._require_backend()
         yield from self._handle().walk()
 
-    def download(self, destination: str | os.PathLike[str], subpath: str | None = None, *, flat: bool = False) -> Path:
-        """Copies to the local disk; existing files are replaced, each at once.
+    def download(
+        self,
+        destination: str | os.PathLike[str],
+        subpath: str | None = None,
+        *,
+        flat: bool = False,
+        display_progress: bool = False,
+    ) -> Path:
+        """Copies to the local disk. Each file is compared with its recorded size and hash (unless ``lode.verify`` is
+        off), and only then takes the place of what was there, at once.
 
         A file goes into ``destination`` if that is a folder, else to that path. A folder goes to
         ``destination/<its name>``, or with ``flat`` straight into ``destination``.
         """
         self._require_backend()
-        return Path(self._handle().download(os.fspath(destination), subpath, flat))
+        progress = bar("download") if display_progress else None
+        return Path(self._handle().download(os.fspath(destination), subpath, flat, progress))
 
     def exists(self, subpath: str | None = None) -> bool:
         """True if the object, or one file of a folder, is there."""
         self._require_backend()
         return self._handle().exists(subpath)
 
-    def verify(self) -> bool:
-        """True if the object is as its row says; :class:`IntegrityError` if not."""
+    def verify(self, *, display_progress: bool = False) -> bool:
+        """True if the object is as its row says; :class:`IntegrityError` if not. Reads all of it.
+
+        A file by its size and hash; a folder by its manifest, file by file (without one: number and size of its files).
+        """
         self._require_backend()
-        problem = self._handle().verify()
-        if problem is not None:
-            raise IntegrityError(problem)
-        return True
+        return confirmed(self._handle().verify(bar("verify") if display_progress else None))
 
     def __repr__(self) -> str:
         kind = "folder" if self.is_dir else "file"

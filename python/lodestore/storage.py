@@ -34,10 +34,18 @@ class ObjectFile(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
+    @property
+    def size(self) -> int:
+        """Bytes of the object."""
+        return self._reader.size
+
     def readinto(self, buffer: Any) -> int:
-        content = self._reader.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+        import numpy as np
+
+        if memoryview(buffer).nbytes == 0:
+            return 0
+        # Straight into the caller's memory, whatever type it has.
+        return self._reader.readinto(np.frombuffer(buffer, np.uint8))
 
     def readall(self) -> bytes:
         return self._reader.read(-1)
@@ -52,6 +60,17 @@ class ObjectFile(io.RawIOBase):
         if not self.closed:
             self._reader.close()
         super().close()
+
+
+class BufferedObject(io.BufferedReader):
+    """An :class:`ObjectFile` behind a buffer: what ``ObjectRef.open()`` gives."""
+
+    raw: ObjectFile
+
+    @property
+    def size(self) -> int:
+        """Bytes of the object."""
+        return self.raw.size
 
 
 class ObjectWriter(io.RawIOBase):
@@ -102,7 +121,7 @@ class _TextWriter(io.TextIOWrapper):
 def opened(raw: io.RawIOBase, mode: str, **text_options: Any) -> Any:
     """The file object of a mode over a raw one: buffered, and as text without ``b``."""
     writes = raw.writable()
-    buffered = _BufferedWriter(raw) if writes else io.BufferedReader(raw)
+    buffered: Any = _BufferedWriter(raw) if writes else BufferedObject(raw)
     if "b" in mode:
         return buffered
     return (_TextWriter if writes else io.TextIOWrapper)(buffered, **text_options)

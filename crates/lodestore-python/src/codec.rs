@@ -395,6 +395,7 @@ fn decode<'py>(
                 stores: &stores,
                 download_path: Path::new(&download),
                 config,
+                origin: None,
             })
         })
         .or_raise()?;

@@ -20,7 +20,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTime, PyTuple};
 use pyo3_arrow::{PyArray as ArrowArray, PyTable as ArrowTable};
 
 use crate::error::{raise, to_pyerr};
-use crate::value::{Lazy, decimal, json_loads, objects_to_py, to_py, uuid};
+use crate::value::{Lazy, array_to_py, decimal, json_loads, objects_to_py, to_py, uuid};
 
 type Objects<'py> = Vec<Bound<'py, PyAny>>;
 
@@ -405,10 +405,24 @@ fn column_to_array<'py>(
         // Fixed-width text, as NumPy infers it. Bytes stay objects: NumPy's lose trailing zeros.
         Column::Arrow(ColumnKind::Text, values) => texts(py, values),
         Column::Arrow(..) => objects_of(py, column),
-        Column::Values(_) => {
+        Column::Values(values) => {
+            if let Some(array) = read_together(py, values)? {
+                return Ok(array);
+            }
             let objects = loaded(py, column)?;
             stacked(py, objects)
         }
+    }
+}
+
+/// Lazy arrays of one shape and type, read straight into one array; none for other values.
+fn read_together<'py>(py: Python<'py>, values: &[Value]) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let refs: Option<Vec<&NpyRef>> = values.iter().map(|v| v.foreign()).collect();
+    match refs {
+        Some(refs) if !refs.is_empty() => crate::refs::read_stacked(py, &refs)?
+            .map(|array| array_to_py(py, array))
+            .transpose(),
+        _ => Ok(None),
     }
 }
 

@@ -7,16 +7,19 @@ use std::io::{Read, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lodestore::codec::{MapMode, NpyRef, ObjectRef, ReadSeek, StoreLink};
+use lodestore::codec::{MapMode, NpyRef, ObjectRef, ReadSeek, RowBlocks, Selection, StoreLink};
 use lodestore::progress::Silent;
 use lodestore::value::{Array, Foreign};
 use lodestore::{Error, Value};
+use numpy::PyArray1;
+use numpy::prelude::*;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use crate::error::{ToPyResult, raise, to_pyerr};
+use crate::progress::PyProgress;
 use crate::staged::PyLink;
 use crate::value::{Lazy, array_to_py, dtype_to_py, json_to_py};
 
@@ -25,6 +28,7 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyNpyHandle>()?;
     m.add_class::<PyObjectHandle>()?;
     m.add_class::<PyReader>()?;
+    m.add_class::<PyRowBlocks>()?;
     m.add_function(wrap_pyfunction!(load_handles, m)?)?;
     Ok(())
 }
@@ -83,21 +87,19 @@ pub(crate) fn foreign_to_py<'py>(
     }
 }
 
+/// How many arrays are read at once for a column.
+const WORKERS: usize = 16;
+
 /// Reads many arrays concurrently.
 pub(crate) fn read_all(py: Python<'_>, refs: &[&NpyRef]) -> PyResult<Vec<Array>> {
-    const WORKERS: usize = 16;
-    py.detach(|| {
-        lodestore::codec::load_all(refs, WORKERS, None, &Silent)?;
-        refs.iter()
-            .map(|r| {
-                let array = r.load();
-                // The caller takes the memory over; a second holder would force a copy.
-                r.unload();
-                array
-            })
-            .collect::<lodestore::Result<_>>()
-    })
-    .or_raise()
+    py.detach(|| lodestore::codec::read_all(refs, WORKERS, None, &Silent))
+        .or_raise()
+}
+
+/// Reads many arrays of one shape and type into one; none if that is for NumPy to do.
+pub(crate) fn read_stacked(py: Python<'_>, refs: &[&NpyRef]) -> PyResult<Option<Array>> {
+    py.detach(|| lodestore::codec::read_stacked(refs, WORKERS, None, &Silent))
+        .or_raise()
 }
 
 /// Reads many arrays concurrently, for references of Python.
@@ -110,16 +112,9 @@ fn load_handles<'py>(
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let refs: Vec<Arc<NpyRef>> = handles.iter().map(|h| h.get().0.clone()).collect();
     let arrays: Vec<Array> = py
-        .detach(|| -> lodestore::Result<_> {
+        .detach(|| {
             let refs: Vec<&NpyRef> = refs.iter().map(|r| &**r).collect();
-            lodestore::codec::load_all(&refs, workers.max(1), max_bytes, &Silent)?;
-            refs.iter()
-                .map(|r| {
-                    let array = r.load();
-                    r.unload();
-                    array
-                })
-                .collect()
+            lodestore::codec::read_all(&refs, workers.max(1), max_bytes, &Silent)
         })
         .or_raise()?;
     arrays
@@ -195,30 +190,38 @@ impl PyNpyHandle {
         array_to_py(py, array)
     }
 
-    fn read_rows<'py>(
+    /// What the selections pick, one for each axis: None for all, (start, step, count), or a list of ascending indices.
+    /// None if reading the whole array is better and `always` is false.
+    fn read_part<'py>(
         &self,
         py: Python<'py>,
-        start: usize,
-        stop: usize,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let array = py.detach(|| self.0.read_rows(start..stop)).or_raise()?;
-        array_to_py(py, array)
-    }
-
-    /// (array, axis, start): see `NpyRef::read_slice`.
-    fn read_slice<'py>(
-        &self,
-        py: Python<'py>,
-        first: Option<(usize, usize)>,
-        last: Option<(usize, usize)>,
-    ) -> PyResult<(Bound<'py, PyAny>, Option<usize>, usize)> {
+        selections: Vec<Bound<'py, PyAny>>,
+        always: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let selections = selections
+            .iter()
+            .map(selection)
+            .collect::<PyResult<Vec<_>>>()?;
         let part = py
-            .detach(|| {
-                self.0
-                    .read_slice(first.map(|(a, b)| a..b), last.map(|(a, b)| a..b))
+            .detach(|| match always {
+                true => self.0.read_selection(&selections).map(Some),
+                false => self.0.read_part(&selections),
             })
             .or_raise()?;
-        Ok((array_to_py(py, part.array)?, part.axis, part.start))
+        part.map(|array| array_to_py(py, array)).transpose()
+    }
+
+    /// An iterator over blocks of so many rows.
+    fn iter_rows(&self, py: Python<'_>, rows: usize) -> PyResult<PyRowBlocks> {
+        let blocks = py.detach(|| self.0.iter_rows(rows)).or_raise()?;
+        Ok(PyRowBlocks(Mutex::new(blocks)))
+    }
+
+    /// None if the object is as its metadata say, else what differs, as an exception.
+    #[pyo3(signature = (progress=None))]
+    fn verify(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Option<PyErr>> {
+        let progress = PyProgress::new(progress);
+        difference(py.detach(|| self.0.verify(&progress)))
     }
 
     /// What to map: path, offset, column order, dtype, shape, whether the file is a private copy.
@@ -252,17 +255,63 @@ impl PyNpyHandle {
     }
 }
 
+/// What is wanted of one axis.
+fn selection(wanted: &Bound<'_, PyAny>) -> PyResult<Selection> {
+    if wanted.is_none() {
+        return Ok(Selection::All);
+    }
+    if let Ok(indices) = wanted.cast::<PyArray1<i64>>() {
+        let indices = indices.try_readonly()?;
+        let indices = indices.as_array();
+        let indices: Option<Vec<usize>> =
+            indices.iter().map(|i| usize::try_from(*i).ok()).collect();
+        return indices
+            .map(Selection::Indices)
+            .ok_or_else(|| PyValueError::new_err("a selection has no negative indices"));
+    }
+    let (start, step, count) = wanted.extract()?;
+    Ok(Selection::Range { start, step, count })
+}
+
+/// Blocks of rows, with the next one being read already.
+#[pyclass(frozen, name = "RowBlocks", module = "lodestore._lodestore")]
+pub(crate) struct PyRowBlocks(Mutex<RowBlocks>);
+
+#[pymethods]
+impl PyRowBlocks {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let block = py.detach(|| {
+            let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            blocks.next().transpose()
+        });
+        block
+            .or_raise()?
+            .map(|array| array_to_py(py, array))
+            .transpose()
+    }
+}
+
 /// What an `ObjectRef` reads through.
 #[pyclass(frozen, name = "ObjectHandle", module = "lodestore._lodestore")]
 pub(crate) struct PyObjectHandle(ObjectRef);
 
 #[pymethods]
 impl PyObjectHandle {
+    /// `origin` is the handle of the same reference as it was fetched: errors name its row.
     #[new]
-    fn new(metadata: &str, link: Option<&PyLink>) -> PyResult<Self> {
-        Ok(PyObjectHandle(
-            ObjectRef::from_json(&parse(metadata)?, link_of(link)).or_raise()?,
-        ))
+    #[pyo3(signature = (metadata, link, origin=None))]
+    fn new(
+        metadata: &str,
+        link: Option<&PyLink>,
+        origin: Option<&PyObjectHandle>,
+    ) -> PyResult<Self> {
+        let mut object = ObjectRef::from_json(&parse(metadata)?, link_of(link)).or_raise()?;
+        object.origin = origin.and_then(|handle| handle.0.origin.clone());
+        Ok(PyObjectHandle(object))
     }
 
     #[getter]
@@ -298,8 +347,11 @@ impl PyObjectHandle {
 
     #[pyo3(signature = (subpath=None))]
     fn open(&self, py: Python<'_>, subpath: Option<&str>) -> PyResult<PyReader> {
-        let reader = py.detach(|| self.0.open(subpath)).or_raise()?;
-        Ok(PyReader(Mutex::new(Some(reader))))
+        let opened = py.detach(|| self.0.open(subpath)).or_raise()?;
+        Ok(PyReader {
+            reader: Mutex::new(Some(opened.reader)),
+            size: opened.size,
+        })
     }
 
     fn listdir(&self, py: Python<'_>, subpath: &str) -> PyResult<Vec<(String, bool)>> {
@@ -316,15 +368,17 @@ impl PyObjectHandle {
             .collect())
     }
 
-    #[pyo3(signature = (destination, subpath=None, flat=false))]
+    #[pyo3(signature = (destination, subpath=None, flat=false, progress=None))]
     fn download(
         &self,
         py: Python<'_>,
         destination: PathBuf,
         subpath: Option<&str>,
         flat: bool,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<PathBuf> {
-        py.detach(|| self.0.download(&destination, subpath, flat))
+        let progress = PyProgress::new(progress);
+        py.detach(|| self.0.download(&destination, subpath, flat, &progress))
             .or_raise()
     }
 
@@ -333,27 +387,31 @@ impl PyObjectHandle {
         py.detach(|| self.0.exists(subpath)).or_raise()
     }
 
-    /// None if the object is as its metadata say, else what differs.
-    fn verify(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        use lodestore::ErrorKind;
-        match py.detach(|| self.0.verify()) {
-            Ok(()) => Ok(None),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::CorruptObject | ErrorKind::MissingObject
-                ) =>
-            {
-                Ok(Some(e.to_string()))
-            }
-            Err(e) => Err(to_pyerr(e)),
-        }
+    /// None if the object is as its metadata say, else what differs, as an exception.
+    #[pyo3(signature = (progress=None))]
+    fn verify(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Option<PyErr>> {
+        let progress = PyProgress::new(progress);
+        difference(py.detach(|| self.0.verify(&progress)))
+    }
+}
+
+/// What a verification found; other failures are raised.
+fn difference(verified: lodestore::Result<()>) -> PyResult<Option<PyErr>> {
+    use lodestore::ErrorKind::{CorruptObject, MissingObject};
+    match verified {
+        Ok(()) => Ok(None),
+        Err(e) if matches!(e.kind(), CorruptObject | MissingObject) => Ok(Some(to_pyerr(e))),
+        Err(e) => Err(to_pyerr(e)),
     }
 }
 
 /// A seekable reader, wrapped by `lodestore.storage.ObjectFile`.
 #[pyclass(frozen, name = "ObjectReader", module = "lodestore._lodestore")]
-pub(crate) struct PyReader(Mutex<Option<Box<dyn ReadSeek>>>);
+pub(crate) struct PyReader {
+    reader: Mutex<Option<Box<dyn ReadSeek>>>,
+    #[pyo3(get)]
+    size: u64,
+}
 
 impl PyReader {
     fn with<T: Send>(
@@ -362,12 +420,20 @@ impl PyReader {
         act: impl FnOnce(&mut dyn ReadSeek) -> std::io::Result<T> + Send,
     ) -> PyResult<T> {
         py.detach(|| {
-            let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut guard = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
             let reader = guard
                 .as_mut()
                 .ok_or_else(|| PyValueError::new_err("I/O operation on closed file"))?;
-            act(&mut **reader).map_err(PyErr::from)
+            act(&mut **reader).map_err(io_to_pyerr)
         })
+    }
+}
+
+/// What a reader of the engine failed with: its own error if there is one inside.
+fn io_to_pyerr(error: std::io::Error) -> PyErr {
+    match error.downcast::<Error>() {
+        Ok(inner) => to_pyerr(inner),
+        Err(other) => other.into(),
     }
 }
 
@@ -386,6 +452,24 @@ impl PyReader {
         Ok(PyBytes::new(py, &content))
     }
 
+    /// Fills the memory of an array of bytes, as far as the object goes. Returns the number of bytes.
+    fn readinto(&self, py: Python<'_>, room: &Bound<'_, PyArray1<u8>>) -> PyResult<usize> {
+        let mut room = room.try_readwrite()?;
+        let room = room.as_slice_mut()?;
+        self.with(py, |reader| {
+            let mut filled = 0;
+            while filled < room.len() {
+                match reader.read(&mut room[filled..]) {
+                    Ok(0) => break,
+                    Ok(n) => filled += n,
+                    Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(filled)
+        })
+    }
+
     fn seek(&self, py: Python<'_>, offset: i64, whence: i32) -> PyResult<u64> {
         let target = match whence {
             0 => SeekFrom::Start(
@@ -400,6 +484,7 @@ impl PyReader {
     }
 
     fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.take();
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lodestore::codec::{
-    DecodeContext, EncodeContext, MapMode, NpyRef, ObjectRef, PutSource, Registry, Stores,
-    load_all, record_hash,
+    DecodeContext, EncodeContext, MapMode, NpyRef, ObjectRef, PutSource, Registry, Selection,
+    Stores, load_all, record_hash,
 };
 use lodestore::config::Config;
 use lodestore::progress::Silent;
@@ -81,6 +81,7 @@ impl Bench {
                 stores: &stores,
                 download_path: &downloads,
                 config: &Config::defaults("."),
+                origin: None,
             },
         )
     }
@@ -311,7 +312,7 @@ fn slices_read_only_their_bytes() {
         verify_reads: true,
         ..StoreOptions::default()
     });
-    for (array, in_fortran) in [(counted(100, 10), false), (fortran(100, 10), true)] {
+    for array in [counted(100, 10), fortran(100, 10)] {
         let stored = b.encode("<npy@>", array.clone()).unwrap();
         // With our keys, and with only those that the reference writes.
         let mut bare = json(&stored);
@@ -328,27 +329,29 @@ fn slices_read_only_their_bytes() {
             assert_eq!(r.read_rows(500..600).unwrap().shape, [0, 10]);
             assert!(!r.is_loaded(), "ranged reads keep nothing");
 
-            let part = r.read_slice(Some(10..20), Some(4..6)).unwrap();
-            if in_fortran {
-                assert_eq!(
-                    (part.axis, part.start, &part.array.shape[..]),
-                    (Some(1), 4, &[100, 2][..])
-                );
-                assert_eq!(part.array.to_ndarray::<i32>().unwrap()[[50, 1]], 505);
-            } else {
-                assert_eq!(
-                    (part.axis, part.start, &part.array.shape[..]),
-                    (Some(0), 10, &[10, 10][..])
-                );
-                assert_eq!(part.array.to_ndarray::<i32>().unwrap()[[0, 9]], 109);
-            }
+            let rows = |range| Selection::rows(range, 100);
+            let columns = |range| Selection::rows(range, 10);
+            let part = r
+                .read_part(&[rows(10..20), columns(4..6)])
+                .unwrap()
+                .unwrap();
+            assert_eq!(part.shape, [10, 2]);
+            assert_eq!(part.to_ndarray::<i32>().unwrap()[[3, 1]], 135);
             assert!(!r.is_loaded());
-            let part = r.read_slice(Some(0..60), Some(0..6)).unwrap();
+            let more_than_half = [rows(0..60), columns(0..6)];
+            assert!(r.read_part(&more_than_half).unwrap().is_none());
+            let exact = r.read_selection(&more_than_half).unwrap();
+            assert_eq!((&exact.shape[..], r.is_loaded()), (&[60, 6][..], false));
+            assert_eq!(exact.to_ndarray::<i32>().unwrap()[[59, 5]], 595);
+            let picked = r.read_rows_at(&[99, 3, 3, 50]).unwrap();
+            let picked = picked.to_ndarray::<i32>().unwrap();
             assert_eq!(
-                (part.axis, r.is_loaded()),
-                (None, true),
-                "more than half is read whole"
+                [picked[[0, 0]], picked[[2, 9]], picked[[3, 1]]],
+                [990, 39, 501]
             );
+            assert!(r.read_rows_at(&[100]).is_err());
+            r.load().unwrap();
+            assert!(exact.same(&r.read_selection(&more_than_half).unwrap()));
             assert_eq!(
                 r.read_rows(3..4).unwrap().to_ndarray::<i32>().unwrap()[[0, 0]],
                 30,
@@ -539,9 +542,11 @@ fn an_array_reference_is_stored_again_at_a_path_of_its_own() {
     b.store().delete(npy(&first).path()).unwrap();
     assert!(npy(&second).load().unwrap().same(&fortran(6, 4)));
     npy(&second).unload();
+    let column = [Selection::All, Selection::rows(0..1, 4)];
+    let column = npy(&second).read_part(&column).unwrap().unwrap();
     assert_eq!(
-        npy(&second).read_slice(None, Some(0..1)).unwrap().axis,
-        Some(1)
+        (&column.shape[..], npy(&second).is_loaded()),
+        (&[6, 1][..], false)
     );
 }
 
@@ -668,7 +673,7 @@ fn a_folder_object_is_listed_read_downloaded_and_verified() {
     assert!(!text(&metadata, "path").ends_with(".zarr"));
     let value = b.decode("<object@>", stored).unwrap();
     let r = object(&value);
-    r.verify().unwrap();
+    r.verify(&Silent).unwrap();
     assert!(
         r.exists(None).unwrap()
             && r.exists(Some("sub/b.txt")).unwrap()
@@ -706,26 +711,32 @@ fn a_folder_object_is_listed_read_downloaded_and_verified() {
     );
 
     let to = b.path("down");
-    assert_eq!(r.download(&to, None, false).unwrap(), to);
+    assert_eq!(r.download(&to, None, false, &Silent).unwrap(), to);
     let base = r.path.rsplit('/').next().unwrap();
     assert_eq!(
         std::fs::read(to.join(base).join("sub/deep/c.txt")).unwrap(),
         b"c"
     );
-    r.download(&b.path("flat"), None, true).unwrap();
+    r.download(&b.path("flat"), None, true, &Silent).unwrap();
     assert_eq!(std::fs::read(b.path("flat/sub/b.txt")).unwrap(), b"bbb");
-    r.download(&b.path("one.txt"), Some("a.txt"), false)
+    r.download(&b.path("one.txt"), Some("a.txt"), false, &Silent)
         .unwrap();
     assert_eq!(std::fs::read(b.path("one.txt")).unwrap(), b"aaaaa");
 
     let inside = b.path("objects").join(&r.path);
     std::fs::write(inside.join("a.txt"), b"AAAAA").unwrap();
-    assert_eq!(r.verify().unwrap_err().kind(), ErrorKind::CorruptObject);
+    assert_eq!(
+        r.verify(&Silent).unwrap_err().kind(),
+        ErrorKind::CorruptObject
+    );
     std::fs::remove_file(inside.join("a.txt")).unwrap();
-    assert_eq!(r.verify().unwrap_err().kind(), ErrorKind::MissingObject);
+    assert_eq!(
+        r.verify(&Silent).unwrap_err().kind(),
+        ErrorKind::MissingObject
+    );
     std::fs::remove_file(b.path("objects").join(format!("{}.manifest.json", r.path))).unwrap();
     assert!(
-        r.verify()
+        r.verify(&Silent)
             .unwrap_err()
             .message()
             .contains("2 files, its row says 3")
@@ -741,7 +752,7 @@ fn a_file_object_is_read_downloaded_and_verified() {
     );
     let r = object(&value);
     assert_eq!(r.read().unwrap(), "hello");
-    r.verify().unwrap();
+    r.verify(&Silent).unwrap();
     assert_eq!(r.to_string(), r.path);
     assert_eq!(
         r.full_path().unwrap(),
@@ -749,10 +760,10 @@ fn a_file_object_is_read_downloaded_and_verified() {
     );
     assert!(r.url().unwrap().starts_with("file:///"));
     assert!(r.listdir("").is_err() && r.walk().is_err() && r.open(Some("x")).is_err());
-    let target = r.download(b.dir.path(), None, false).unwrap();
+    let target = r.download(b.dir.path(), None, false, &Silent).unwrap();
     assert_eq!(target, b.path(r.path.rsplit('/').next().unwrap()));
     std::fs::write(&target, b"stale content").unwrap();
-    r.download(&target, None, false).unwrap();
+    r.download(&target, None, false, &Silent).unwrap();
     assert_eq!(std::fs::read(&target).unwrap(), b"hello");
     let again = ObjectRef::from_json(&r.to_json(), r.link.clone()).unwrap();
     assert_eq!(again.read().unwrap(), "hello");
@@ -763,10 +774,16 @@ fn a_file_object_is_read_downloaded_and_verified() {
     assert!(object(&copy).path.ends_with(".txt"));
     std::fs::write(b.path("objects").join(&r.path), b"hell").unwrap();
     assert_eq!(r.read().unwrap_err().kind(), ErrorKind::CorruptObject);
-    assert_eq!(r.verify().unwrap_err().kind(), ErrorKind::CorruptObject);
+    assert_eq!(
+        r.verify(&Silent).unwrap_err().kind(),
+        ErrorKind::CorruptObject
+    );
     b.store().delete(&r.path).unwrap();
     assert_eq!(r.read().unwrap_err().kind(), ErrorKind::MissingObject);
-    assert_eq!(r.verify().unwrap_err().kind(), ErrorKind::MissingObject);
+    assert_eq!(
+        r.verify(&Silent).unwrap_err().kind(),
+        ErrorKind::MissingObject
+    );
     assert!(!r.exists(None).unwrap());
     assert_eq!(object(&copy).read().unwrap(), "hello");
 }

@@ -60,8 +60,9 @@ impl Codec for FilepathCodec {
             name: super::optional_text(&metadata, "store").map(str::to_owned),
             filepath: true,
         };
-        let reference = ObjectRef::from_json(&serde_json::Value::Object(metadata), link)
+        let mut reference = ObjectRef::from_json(&serde_json::Value::Object(metadata), link)
             .map_err(|e| e.with_kind(ErrorKind::CorruptObject))?;
+        reference.origin = context.origin.cloned();
         Ok(Value::Foreign(std::sync::Arc::new(reference)))
     }
 }

@@ -122,17 +122,8 @@ pub(super) fn check_content(
     check_by(store, path, hash, || content_hash([&content[..]]))
 }
 
-/// As [`check_content`], by the fast checksum.
-pub(super) fn check_checksum(
-    store: &dyn super::ObjectHandle,
-    path: &str,
-    sum: &str,
-    content: &Bytes,
-) -> Result<()> {
-    check_by(store, path, sum, || checksum([&content[..]]))
-}
-
-fn check_by(
+/// As [`check_content`], by a hash of any kind, which is found only if it is needed.
+pub(super) fn check_by(
     store: &dyn super::ObjectHandle,
     path: &str,
     stated: &str,

@@ -13,13 +13,18 @@ mod filepath;
 mod hash;
 mod manifest;
 mod npy;
+mod npy_part;
 mod npy_ref;
+mod npy_stack;
 mod object;
 mod object_ref;
+mod origin;
 pub(crate) mod parallel;
 mod put;
 mod reader;
 mod registry;
+mod select;
+mod stream;
 
 pub use attach::AttachCodec;
 pub use blob::BlobCodec;
@@ -27,12 +32,16 @@ pub use filepath::FilepathCodec;
 pub use hash::{ContentHasher, HashCodec, content_hash};
 pub use manifest::{Manifest, ManifestEntry, manifest_path, walk_folder};
 pub use npy::NpyCodec;
-pub use npy_ref::{MapMode, MapSource, NpyRef, Part, load_all, read_all};
+pub use npy_part::RowBlocks;
+pub use npy_ref::{MapMode, MapSource, NpyRef, load_all, read_all};
+pub use npy_stack::read_stacked;
 pub use object::{ObjectCodec, ObjectFacts};
-pub use object_ref::{ObjectRef, WalkEntry};
+pub use object_ref::{ObjectRef, OpenObject, WalkEntry};
+pub use origin::Origin;
 pub use put::{Put, PutPath, PutSource, record_hash};
 pub use reader::{ObjectHandle, ObjectMeta, ObjectReader, ReadSeek, StoreLink, Stores};
 pub use registry::{Chain, Registry, parse_type_spec};
+pub use select::Selection;
 
 use std::sync::Arc;
 
@@ -68,6 +77,8 @@ pub struct DecodeContext<'a> {
     pub download_path: &'a std::path::Path,
     /// The settings of the connection.
     pub config: &'a Config,
+    /// The row of the value, if it is known: lazy references name it in errors.
+    pub origin: Option<&'a Origin>,
 }
 
 /// The result of encoding: the next value of the chain, and objects to be made durable before it is committed.

@@ -89,7 +89,8 @@ impl Codec for NpyCodec {
             name: super::optional_text(&metadata, "store").map(str::to_owned),
             filepath: false,
         };
-        let reference = NpyRef::from_json(&serde_json::Value::Object(metadata), link)?;
+        let reference = NpyRef::from_json(&serde_json::Value::Object(metadata), link)?
+            .from_row(context.origin.cloned());
         Ok(Value::Foreign(std::sync::Arc::new(reference)))
     }
 

@@ -1,17 +1,18 @@
 //! `NpyRef`: an array in a store, known by its metadata and read when needed (spec: codecs §9, §11).
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::npy::corrupt;
+use super::origin::{Origin, of_row};
+use super::stream::{self, Recorded};
 use super::{Metadata, ObjectHandle, StoreLink, parallel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::value::npy::{self, Header};
-use crate::value::{Array, DType, Elements, Foreign, Kind, Order, element_count};
+use crate::value::{Array, DType, Foreign, Kind, element_count};
 
 /// How a memory map may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,23 +57,22 @@ pub struct MapSource {
     pub private: bool,
 }
 
-/// A part of an array, as [`NpyRef::read_slice`] read it.
-#[derive(Debug, Clone)]
-pub struct Part {
-    /// The elements.
-    pub array: Array,
-    /// The axis along which `array` is a part; none if it is the whole.
-    pub axis: Option<usize>,
-    /// Index along `axis` of the first element of `array`.
-    pub start: usize,
-}
-
 /// How the elements lie in the file.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     pub(super) offset: u64,
     pub(super) fortran_order: bool,
-    dtype: DType,
+    pub(super) dtype: DType,
+}
+
+impl From<Header> for Layout {
+    fn from(header: Header) -> Self {
+        Layout {
+            offset: header.data_offset as u64,
+            fortran_order: header.fortran_order,
+            dtype: header.dtype,
+        }
+    }
 }
 
 /// A lazy reference to an array in a store. Metadata cost no I/O. Clones share what is loaded.
@@ -86,6 +86,7 @@ pub struct NpyRef {
     link: StoreLink,
     cache: Arc<Mutex<Option<Array>>>,
     layout: Arc<Mutex<Option<Layout>>>,
+    pub(super) origin: Option<Origin>,
 }
 
 impl NpyRef {
@@ -127,7 +128,14 @@ impl NpyRef {
             link,
             cache: Arc::default(),
             layout: Arc::default(),
+            origin: None,
         })
+    }
+
+    /// The same reference, which names the row it was fetched from in errors.
+    pub fn from_row(mut self, origin: Option<Origin>) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// The metadata, as they were read.
@@ -206,34 +214,18 @@ impl NpyRef {
 
     /// The whole array, neither taken from the cache nor kept: its memory belongs to the caller alone.
     pub fn read(&self) -> Result<Array> {
+        of_row(self.origin.as_ref(), self.read_whole())
+    }
+
+    fn read_whole(&self) -> Result<Array> {
         let store = self.link.open()?;
         let content = store.read(&self.path)?;
         let name = store.name();
         let found = content.len() as u64;
-        if let Some(size) = self.metadata.get("size").and_then(|s| s.as_u64())
-            && store.verifies()
-            && size != found
-        {
-            return Err(corrupt(
-                name,
-                &self.path,
-                format!("it has {found} bytes, its row says {size}"),
-            ));
-        }
         let header =
-            npy::parse_header(&content).map_err(|e| corrupt(name, &self.path, e.message()))?;
-        self.check_header(&header, name)?;
-        let end = self.data_end(&header, found, name)?;
-        // Either proves that the bytes are those that were written; the checksum does so in no time.
-        let hash = super::optional_text(&self.metadata, "hash");
-        match (self.checksum(), hash) {
-            (Some(_), Some(hash)) if store.is_verified(&self.path, hash) => {}
-            (Some(sum), _) => {
-                super::hash::check_checksum(&*store, &self.path, sum, &content)?;
-            }
-            (None, Some(hash)) => super::hash::check_content(&*store, &self.path, hash, &content)?,
-            (None, None) => {}
-        }
+            npy::parse_header(&content).map_err(|e| corrupt(name, &self.path, e.message()));
+        let header = self.check_size(&*store, found).and(header)?;
+        let end = self.check_whole(&*store, &header, found, &[&content[..]])?;
         let order = header.order();
         Array::new(
             header.dtype,
@@ -243,106 +235,93 @@ impl NpyRef {
         )
     }
 
+    fn check_size(&self, store: &dyn ObjectHandle, found: u64) -> Result<()> {
+        match self.metadata.get("size").and_then(|s| s.as_u64()) {
+            Some(size) if store.verifies() && size != found => Err(corrupt(
+                store.name(),
+                &self.path,
+                format!("it has {found} bytes, its row says {size}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Compares the whole of a file, as some segments, with the row. Returns where the elements end.
+    pub(super) fn check_whole(
+        &self,
+        store: &dyn ObjectHandle,
+        header: &Header,
+        found: u64,
+        segments: &[&[u8]],
+    ) -> Result<usize> {
+        use super::hash::{check_by, checksum, content_hash};
+        self.check_size(store, found)?;
+        self.check_header(header, store.name())?;
+        let end = self.data_end(header, found, store.name())?;
+        // Either proves that the bytes are those that were written; the checksum does so in no time.
+        let segments = segments.iter().copied();
+        match (
+            self.checksum(),
+            super::optional_text(&self.metadata, "hash"),
+        ) {
+            (Some(_), Some(hash)) if store.is_verified(&self.path, hash) => {}
+            (Some(sum), _) => check_by(store, &self.path, sum, || checksum(segments))?,
+            (None, Some(hash)) => check_by(store, &self.path, hash, || content_hash(segments))?,
+            (None, None) => {}
+        }
+        Ok(end)
+    }
+
+    /// Compares the object with its row: size, hash, checksum, and the file's header. All content is read, piece by
+    /// piece, and nothing is kept; progress counts bytes.
+    ///
+    /// [`ErrorKind::CorruptObject`] or [`ErrorKind::MissingObject`] if they differ.
+    pub fn verify(&self, progress: &dyn Progress) -> Result<()> {
+        of_row(self.origin.as_ref(), self.compare(progress))
+    }
+
+    fn compare(&self, progress: &dyn Progress) -> Result<()> {
+        let store = self.link.open()?;
+        let size = self.metadata.get("size").and_then(|s| s.as_u64());
+        progress.begin("verifying", size);
+        let recorded = Recorded {
+            size,
+            hash: super::optional_text(&self.metadata, "hash"),
+            checksum: self.checksum(),
+            by: "row",
+        };
+        let compared = stream::check(&store, &self.path, recorded, progress);
+        progress.end();
+        compared?;
+        // Rows of other writers record neither: at least the header must say what the row says, and the rest be there.
+        let header = self.header(&*store)?;
+        self.check_header(&header, store.name())?;
+        let head = store.head(&self.path)?;
+        let found = head.map_or(0, |head| head.size);
+        self.data_end(&header, found, store.name()).map(|_| ())
+    }
+
     /// Forgets what [`NpyRef::load`] kept.
     pub fn unload(&self) {
         *self.cached() = None;
     }
 
-    /// Rows `range` of the first axis, cut at the end. In C order only their bytes are read; in Fortran order the whole
-    /// array is. The cache is used if filled, and not filled.
-    pub fn read_rows(&self, range: Range<usize>) -> Result<Array> {
-        let Some(&rows) = self.shape.first() else {
-            return Err(Error::new(
-                ErrorKind::Type,
-                "an array without dimensions has no rows",
-            ));
-        };
-        let range = range.start.min(rows)..range.end.min(rows).max(range.start.min(rows));
-        if let Some(array) = &*self.cached() {
-            return slice_axis(array, 0, range);
+    /// The same reference with a cache of its own.
+    pub(super) fn detached(&self) -> Self {
+        NpyRef {
+            cache: Arc::default(),
+            ..self.clone()
         }
-        let layout = self.layout()?;
-        if layout.fortran_order && self.ndim() > 1 {
-            return slice_axis(&self.read()?, 0, range);
-        }
-        self.read_axis(&layout, 0, range)
-    }
-
-    /// What covers `first` of the first axis and `last` of the last axis (none: all of it): in C order rows of the first
-    /// axis, in Fortran order of the last, by one ranged read where that saves at least half; else the whole array, by
-    /// [`NpyRef::load`].
-    pub fn read_slice(
-        &self,
-        first: Option<Range<usize>>,
-        last: Option<Range<usize>>,
-    ) -> Result<Part> {
-        let whole = || {
-            Ok(Part {
-                array: self.load()?,
-                axis: None,
-                start: 0,
-            })
-        };
-        if self.is_loaded() || self.shape.is_empty() || (first.is_none() && last.is_none()) {
-            return whole();
-        }
-        let layout = self.layout()?;
-        let end = self.ndim() - 1;
-        let (axis, range) = match (layout.fortran_order, end) {
-            (_, 0) => (0, first.or(last)),
-            (false, _) => (0, first),
-            (true, _) => (end, last),
-        };
-        let dim = self.shape[axis];
-        match range {
-            Some(range) => {
-                let start = range.start.min(dim);
-                let range = start..range.end.clamp(start, dim);
-                if range.len() > dim / 2 {
-                    return whole();
-                }
-                Ok(Part {
-                    array: self.read_axis(&layout, axis, range)?,
-                    axis: Some(axis),
-                    start,
-                })
-            }
-            None => whole(),
-        }
-    }
-
-    /// Runs of `rows` rows, one after the other, with one run in memory at a time (in Fortran order, where rows do not
-    /// lie together, the whole array). An error for `rows = 0` and for an array without dimensions.
-    pub fn iter_rows(&self, rows: usize) -> Result<impl Iterator<Item = Result<Array>> + use<'_>> {
-        let Some(&count) = self.shape.first() else {
-            return Err(Error::new(
-                ErrorKind::Type,
-                "an array without dimensions has no rows",
-            ));
-        };
-        if rows == 0 {
-            return Err(Error::new(
-                ErrorKind::Value,
-                "the number of rows must be positive",
-            ));
-        }
-        let whole = match self.ndim() > 1 && !self.is_loaded() && self.layout()?.fortran_order {
-            true => Some(self.read()?),
-            false => None,
-        };
-        Ok((0..count).step_by(rows).map(move |start| {
-            let range = start..(start + rows).min(count);
-            match &whole {
-                Some(array) => slice_axis(array, 0, range),
-                None => self.read_rows(range),
-            }
-        }))
     }
 
     /// A local file to map. The stored object itself on a local store for reading; a private copy in `cache` for
     /// [`MapMode::ReadWrite`]; a copy kept in `cache` for other stores, told apart by store, path, size and age.
     /// `cache` is made with mode 0700.
     pub fn map(&self, mode: MapMode, cache: &Path) -> Result<MapSource> {
+        of_row(self.origin.as_ref(), self.map_file(mode, cache))
+    }
+
+    fn map_file(&self, mode: MapMode, cache: &Path) -> Result<MapSource> {
         let store = self.link.open()?;
         let head = store
             .head(&self.path)?
@@ -393,41 +372,54 @@ impl NpyRef {
         })
     }
 
-    fn cached(&self) -> MutexGuard<'_, Option<Array>> {
+    pub(super) fn cached(&self) -> MutexGuard<'_, Option<Array>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the elements lie in the file: from our own keys in the metadata, else from the header, read once.
+    /// How the elements lie in the file: by the header if it was read before, or by our own keys in the metadata, else
+    /// by the header, read now.
     pub(super) fn layout(&self) -> Result<Layout> {
-        let mut layout = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layout) = &*layout {
-            return Ok(layout.clone());
+        if let Some(layout) = self.known_layout().clone() {
+            return Ok(layout);
         }
-        let offset = self.metadata.get("offset").and_then(|o| o.as_u64());
-        let fortran_order = self.metadata.get("fortran_order").and_then(|f| f.as_bool());
-        let found = match (offset, fortran_order, &self.dtype) {
-            (Some(offset), Some(fortran_order), Ok(dtype)) => Layout {
-                offset,
-                fortran_order,
-                dtype: dtype.clone(),
-            },
-            _ => {
-                let store = self.link.open()?;
-                let header = self.header(&*store)?;
-                self.check_header(&header, store.name())?;
-                let offset = header.data_offset as u64;
-                Layout {
-                    offset,
-                    fortran_order: header.fortran_order,
-                    dtype: header.dtype,
-                }
-            }
-        };
-        *layout = Some(found.clone());
-        Ok(found)
+        if let Some(layout) = self.stated_layout() {
+            return Ok(layout);
+        }
+        let store = self.link.open()?;
+        let header = self.header(&*store)?;
+        self.check_header(&header, store.name())?;
+        let layout = Layout::from(header);
+        *self.known_layout() = Some(layout.clone());
+        Ok(layout)
     }
 
-    fn header(&self, store: &dyn ObjectHandle) -> Result<Header> {
+    /// What the header said, once it was read.
+    pub(super) fn known_layout(&self) -> MutexGuard<'_, Option<Layout>> {
+        self.layout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What our own keys in the metadata say.
+    pub(super) fn stated_layout(&self) -> Option<Layout> {
+        Some(Layout {
+            offset: self.metadata.get("offset")?.as_u64()?,
+            fortran_order: self.metadata.get("fortran_order")?.as_bool()?,
+            dtype: self.file_dtype()?,
+        })
+    }
+
+    /// The type that the file's header gives: that of the metadata, but for what a header cannot say.
+    pub(super) fn file_dtype(&self) -> Option<DType> {
+        let dtype = self.dtype.as_ref().ok()?;
+        match dtype.kind {
+            Kind::Struct { .. } => {
+                let header = npy::write_header(dtype, false, &[]).ok()?;
+                Some(npy::parse_header(&header).ok()?.dtype)
+            }
+            _ => Some(dtype.clone()),
+        }
+    }
+
+    pub(super) fn header(&self, store: &dyn ObjectHandle) -> Result<Header> {
         let failed = |e: Error| corrupt(store.name(), &self.path, e.message());
         let mut start: Bytes = store.read_range(&self.path, 0..256)?;
         let size = npy::header_size(&start).map_err(failed)?;
@@ -438,7 +430,7 @@ impl NpyRef {
     }
 
     /// Compares a file's header with the metadata.
-    fn check_header(&self, header: &Header, store: &str) -> Result<()> {
+    pub(super) fn check_header(&self, header: &Header, store: &str) -> Result<()> {
         if header.dtype.has_objects() {
             return Err(corrupt(
                 store,
@@ -480,7 +472,7 @@ impl NpyRef {
     }
 
     /// Where the elements end; an error if the object ends before.
-    fn data_end(&self, header: &Header, size: u64, store: &str) -> Result<usize> {
+    pub(super) fn data_end(&self, header: &Header, size: u64, store: &str) -> Result<usize> {
         let count = self
             .shape
             .iter()
@@ -498,77 +490,6 @@ impl NpyRef {
             )),
         }
     }
-
-    /// One ranged read along the slowest axis.
-    fn read_axis(&self, layout: &Layout, axis: usize, range: Range<usize>) -> Result<Array> {
-        let others: u64 = self
-            .shape
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| *i != axis)
-            .map(|(_, d)| *d as u64)
-            .product();
-        let step = others.saturating_mul(layout.dtype.itemsize as u64);
-        let mut shape = self.shape.clone();
-        shape[axis] = range.len();
-        let order = if layout.fortran_order {
-            Order::F
-        } else {
-            Order::C
-        };
-        let place = |index: usize| {
-            (index as u64)
-                .checked_mul(step)
-                .and_then(|n| n.checked_add(layout.offset))
-        };
-        let (Some(start), Some(end)) = (place(range.start), place(range.end)) else {
-            return Err(corrupt(
-                "",
-                &self.path,
-                "its metadata describe an impossible place",
-            ));
-        };
-        let store = self.link.open()?;
-        let content = if end == start {
-            Bytes::new()
-        } else {
-            store.read_range(&self.path, start..end)?
-        };
-        if content.len() as u64 != end - start {
-            return Err(corrupt(
-                store.name(),
-                &self.path,
-                format!("it is cut short before byte {end}"),
-            ));
-        }
-        Array::new(layout.dtype.clone(), shape, order, content)
-    }
-}
-
-/// A view of part of one axis.
-fn slice_axis(array: &Array, axis: usize, range: Range<usize>) -> Result<Array> {
-    let Elements::Raw {
-        bytes,
-        offset,
-        strides,
-    } = &array.data
-    else {
-        return Err(Error::invalid("an array of objects has no raw memory"));
-    };
-    let mut shape = array.shape.clone();
-    shape[axis] = range.len();
-    let start = if range.is_empty() {
-        *offset
-    } else {
-        offset.wrapping_add_signed(strides[axis] * range.start as isize)
-    };
-    Array::strided(
-        array.dtype.clone(),
-        shape,
-        bytes.clone(),
-        start,
-        strides.clone(),
-    )
 }
 
 /// A folder that only its owner may look into.
@@ -596,7 +517,7 @@ impl Foreign for NpyRef {
 }
 
 /// Loads many references concurrently into their caches: at most `workers` at a time, and at most `max_bytes` being read
-/// at once (one reference larger than that is read alone). Loaded ones are skipped. Stops at the first error.
+/// at once (none: 512 MiB; one reference larger than that is read alone). Loaded ones are skipped. Stops at the first error.
 pub fn load_all(
     refs: &[&NpyRef],
     workers: usize,
@@ -623,6 +544,17 @@ fn each<T: Send>(
     progress: &dyn Progress,
     work: impl Fn(&NpyRef) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
+    each_at(refs, workers, max_bytes, progress, |_, r| work(r))
+}
+
+/// Works on many references concurrently, each with its number; results in order.
+pub(super) fn each_at<T: Send>(
+    refs: &[&NpyRef],
+    workers: usize,
+    max_bytes: Option<u64>,
+    progress: &dyn Progress,
+    work: impl Fn(usize, &NpyRef) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     if workers == 0 {
         return Err(Error::new(
             ErrorKind::Value,
@@ -630,7 +562,7 @@ fn each<T: Send>(
         ));
     }
     let budget = Budget {
-        limit: max_bytes.unwrap_or(u64::MAX),
+        limit: max_bytes.unwrap_or(IN_FLIGHT),
         used: Mutex::new(0),
         freed: Condvar::new(),
     };
@@ -647,13 +579,16 @@ fn each<T: Send>(
         } else {
             refs[i].nbytes().unwrap_or(0)
         };
-        let result = budget.with(bytes, || work(refs[i]));
+        let result = budget.with(bytes, || work(i, refs[i]));
         progress.advance(1);
         result
     });
     progress.end();
     results
 }
+
+/// Bytes that are read at once if nothing else is said.
+const IN_FLIGHT: u64 = 512 << 20;
 
 /// Bytes that may be in flight.
 struct Budget {

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::hash::check_content;
+use super::origin::{Origin, of_row};
+use super::stream::{self, Recorded};
 use super::{
-    ContentHasher, Manifest, ObjectHandle, ReadSeek, StoreLink, manifest_path, optional_text,
+    Manifest, ManifestEntry, ObjectHandle, ReadSeek, StoreLink, manifest_path, optional_text,
     parallel,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
 use crate::value::Foreign;
 
 /// One folder of [`ObjectRef::walk`]: its path below the object (`""` for the object itself), folders, files.
@@ -22,6 +26,14 @@ pub struct WalkEntry {
     pub dirs: Vec<String>,
     /// Names of files in it.
     pub files: Vec<String>,
+}
+
+/// An object, open for reading.
+pub struct OpenObject {
+    /// The reader, at the start.
+    pub reader: Box<dyn ReadSeek>,
+    /// Bytes of the object.
+    pub size: u64,
 }
 
 /// A lazy reference to a file or folder in a store.
@@ -49,10 +61,12 @@ pub struct ObjectRef {
     pub item_count: Option<u64>,
     /// How the store is reached.
     pub link: StoreLink,
+    /// The row it was fetched from, to be named in errors.
+    pub origin: Option<Origin>,
 }
 
-/// How many files of a folder are copied at once.
-const DOWNLOADS: usize = 8;
+/// How many files of a folder are copied or compared at once.
+const FILES: usize = 8;
 
 impl ObjectRef {
     /// From a JSON object; `path` and `size` are required ([`ErrorKind::UnknownKey`]), unknown keys are ignored.
@@ -86,6 +100,7 @@ impl ObjectRef {
             mime_type: text("mime_type"),
             item_count: number("item_count"),
             link,
+            origin: None,
         })
     }
 
@@ -134,11 +149,15 @@ impl ObjectRef {
 
     /// The content of one file of a folder, or of the file itself with `None`.
     pub fn read_sub(&self, subpath: Option<&str>) -> Result<Bytes> {
+        of_row(self.origin.as_ref(), self.read_file(subpath))
+    }
+
+    fn read_file(&self, subpath: Option<&str>) -> Result<Bytes> {
         let store = self.link.open()?;
         let path = self.file(subpath, "read")?;
         let content = store.read(&path)?;
         if !self.is_dir && store.verifies() {
-            self.check_size(&*store, content.len() as u64)?;
+            self.check_size(&*store, &path, content.len() as u64)?;
             if let Some(hash) = self.hash.as_deref() {
                 check_content(&*store, &path, hash, &content)?;
             }
@@ -146,10 +165,28 @@ impl ObjectRef {
         Ok(content)
     }
 
-    /// A reader over the file, or over one file of the folder.
-    pub fn open(&self, subpath: Option<&str>) -> Result<Box<dyn ReadSeek>> {
+    /// A reader over the file, or over one file of the folder, and its size. Remote objects are read by blocks, with
+    /// read-ahead. A file of another size than recorded is [`ErrorKind::CorruptObject`], at once.
+    pub fn open(&self, subpath: Option<&str>) -> Result<OpenObject> {
+        of_row(self.origin.as_ref(), self.open_file(subpath))
+    }
+
+    fn open_file(&self, subpath: Option<&str>) -> Result<OpenObject> {
         let path = self.file(subpath, "open")?;
-        self.link.open()?.open(&path)
+        let store = self.link.open()?;
+        let head = store
+            .head(&path)?
+            .ok_or_else(|| super::missing(&*store, &path))?;
+        if !self.is_dir && store.verifies() {
+            self.check_size(&*store, &path, head.size)?;
+        }
+        if head.is_dir {
+            return Err(folder("open", &path));
+        }
+        Ok(OpenObject {
+            reader: store.open(&path)?,
+            size: head.size,
+        })
     }
 
     /// Base names in the folder: (name, is folder), sorted. An error for a file.
@@ -210,13 +247,26 @@ impl ObjectRef {
         Ok(entries)
     }
 
-    /// Copies to the local disk; existing files are replaced atomically. Returns what the reference returns: the file's
-    /// path, or `destination` for a folder (which lands in `destination/<base name>/`; with `flat`, in `destination`).
+    /// Copies to the local disk. Each file is compared with what is recorded of it (unless checks are switched off), and
+    /// only then takes the place of what was there, at once. Returns what the reference returns: the file's path, or
+    /// `destination` for a folder (which lands in `destination/<base name>/`; with `flat`, in `destination`).
     pub fn download(
         &self,
         destination: &Path,
         subpath: Option<&str>,
         flat: bool,
+        progress: &dyn Progress,
+    ) -> Result<PathBuf> {
+        let target = self.copy_to(destination, subpath, flat, progress);
+        of_row(self.origin.as_ref(), target)
+    }
+
+    fn copy_to(
+        &self,
+        destination: &Path,
+        subpath: Option<&str>,
+        flat: bool,
+        progress: &dyn Progress,
     ) -> Result<PathBuf> {
         let store = self.link.open()?;
         let path = match subpath {
@@ -234,37 +284,91 @@ impl ObjectRef {
                 None => return Err(super::missing(&*store, &path)),
             },
         };
-        if !is_folder {
-            let target = if destination.is_dir() {
-                destination.join(base)
-            } else {
-                destination.to_owned()
+        if is_folder {
+            let root = match flat {
+                true => destination.to_owned(),
+                false => destination.join(base),
             };
-            store.download(&path, &target)?;
-            if subpath.is_none() && store.verifies() {
-                let size = std::fs::metadata(&target)
-                    .map_err(|e| Error::io("read", &target, e))?
-                    .len();
-                self.check_size(&*store, size)?;
-            }
-            return Ok(target);
+            self.copy_folder(&store, subpath.unwrap_or(""), &root, progress)?;
+            return Ok(destination.to_owned());
         }
-        let files = self.files(subpath.unwrap_or(""))?;
-        if files.is_empty() && self.item_count != Some(0) && store.head(&path)?.is_none() {
-            return Err(super::missing(&*store, &path));
-        }
-        let root = if flat {
-            destination.to_owned()
-        } else {
-            destination.join(base)
+        let target = match destination.is_dir() {
+            true => destination.join(base),
+            false => destination.to_owned(),
         };
-        std::fs::create_dir_all(&root).map_err(|e| Error::io("create", &root, e))?;
-        parallel::run(files.len(), DOWNLOADS, |i| {
+        let manifest = match subpath {
+            Some(_) if store.verifies() => self.manifest(&*store)?,
+            _ => None,
+        };
+        let recorded = match (subpath, &manifest) {
+            _ if !store.verifies() => Recorded::default(),
+            (None, _) => self.recorded(),
+            (Some(sub), Some(manifest)) => recorded_in(manifest, &checked(sub)?),
+            (Some(_), None) => Recorded::default(),
+        };
+        progress.begin("downloading", self.size.filter(|_| subpath.is_none()));
+        let copied = stream::download(&store, &path, &target, recorded, progress);
+        progress.end();
+        copied.map(|()| target)
+    }
+
+    fn copy_folder(
+        &self,
+        store: &Arc<dyn ObjectHandle>,
+        subpath: &str,
+        root: &Path,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let path = self.below(subpath)?;
+        let files = self.files(subpath)?;
+        if files.is_empty() && self.item_count != Some(0) && store.head(&path)?.is_none() {
+            return Err(super::missing(&**store, &path));
+        }
+        let manifest = match store.verifies() {
+            true => self.manifest(&**store)?,
+            false => None,
+        };
+        let below = checked(subpath)?;
+        if let Some(manifest) = &manifest {
+            // What the listing lacks would otherwise go unnoticed.
+            let found: BTreeSet<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+            let prefix = if below.is_empty() {
+                String::new()
+            } else {
+                format!("{below}/")
+            };
+            let mut wanted = manifest
+                .files
+                .iter()
+                .filter_map(|f| f.path.strip_prefix(&prefix));
+            if let Some(lost) = wanted.find(|path| !found.contains(path)) {
+                return Err(super::missing(&**store, &format!("{path}/{lost}")));
+            }
+        }
+        std::fs::create_dir_all(root).map_err(|e| Error::io("create", root, e))?;
+        progress.begin(
+            "downloading",
+            Some(files.iter().map(|(_, size)| size).sum()),
+        );
+        let copied = parallel::run(files.len(), FILES, |i| {
             // Names come from a listing, which is not ours to trust: none may climb out of the destination.
             let relative = checked(&files[i].0)?;
-            store.download(&format!("{path}/{relative}"), &root.join(&relative))
-        })?;
-        Ok(destination.to_owned())
+            let recorded = match (&manifest, below.is_empty()) {
+                (None, _) => Recorded::default(),
+                (Some(manifest), true) => recorded_in(manifest, &relative),
+                (Some(manifest), false) => recorded_in(manifest, &format!("{below}/{relative}")),
+            };
+            let target = root.join(&relative);
+            stream::download(
+                store,
+                &format!("{path}/{relative}"),
+                &target,
+                recorded,
+                progress,
+            )
+        });
+        progress.end();
+        copied.map(|_| ())
     }
 
     /// True if the object (or `subpath` in it) is there. A folder recorded as empty always is.
@@ -279,55 +383,65 @@ impl ObjectRef {
     }
 
     /// Compares the object with its metadata: hash and size; for a folder its manifest, file by file (or, without one,
-    /// count and size). [`ErrorKind::CorruptObject`] or [`ErrorKind::MissingObject`] if they differ.
-    pub fn verify(&self) -> Result<()> {
-        let store = self.link.open()?;
-        if self.is_dir {
-            self.verify_folder(&*store)
-        } else {
-            self.verify_file(&*store)
+    /// count and size). All content is read, piece by piece; progress counts bytes.
+    ///
+    /// [`ErrorKind::CorruptObject`] or [`ErrorKind::MissingObject`] if they differ.
+    pub fn verify(&self, progress: &dyn Progress) -> Result<()> {
+        let found = self.link.open().and_then(|store| {
+            if self.is_dir {
+                return self.verify_folder(&store, progress);
+            }
+            progress.begin("verifying", self.size);
+            let found = stream::check(&store, &self.path, self.recorded(), progress);
+            progress.end();
+            found
+        });
+        of_row(self.origin.as_ref(), found)
+    }
+
+    /// What the row records of a file.
+    fn recorded(&self) -> Recorded<'_> {
+        Recorded {
+            size: self.size,
+            hash: self.hash.as_deref(),
+            checksum: None,
+            by: "row",
         }
     }
 
-    fn verify_file(&self, store: &dyn ObjectHandle) -> Result<()> {
-        let head = store
-            .head(&self.path)?
-            .ok_or_else(|| super::missing(store, &self.path))?;
-        self.check_size(store, head.size)?;
-        match &self.hash {
-            Some(hash) => self.compare_hash(store, &self.path, hash),
-            None => Ok(()),
-        }
-    }
-
-    fn verify_folder(&self, store: &dyn ObjectHandle) -> Result<()> {
-        let found: BTreeMap<String, u64> = self.files("")?.into_iter().collect();
-        let manifest = match store.read(&manifest_path(&self.path)) {
+    /// The manifest beside a folder; none if there is none.
+    fn manifest(&self, store: &dyn ObjectHandle) -> Result<Option<Manifest>> {
+        let path = manifest_path(&self.path);
+        match store.read(&path) {
             Ok(text) => Manifest::parse(&text)
-                .map_err(|e| e.store(store.name()).path(manifest_path(&self.path)))?,
-            Err(e) if e.kind() == ErrorKind::MissingObject => {
-                return self.verify_totals(store, &found);
-            }
-            Err(e) => return Err(e),
-        };
-        for file in &manifest.files {
-            let path = format!("{}/{}", self.path, checked(&file.path)?);
-            match found.get(&file.path) {
-                None => return Err(super::missing(store, &path)),
-                Some(size) if *size != file.size => {
-                    return Err(self.damaged(
-                        store,
-                        &path,
-                        format!("it has {size} bytes, its manifest says {}", file.size),
-                    ));
-                }
-                Some(_) => {}
-            }
-            if let Some(hash) = &file.hash {
-                self.compare_hash(store, &path, hash)?;
-            }
+                .map(Some)
+                .map_err(|e| e.store(store.name()).path(path)),
+            Err(e) if e.kind() == ErrorKind::MissingObject => Ok(None),
+            Err(e) => Err(e),
         }
-        Ok(())
+    }
+
+    fn verify_folder(&self, store: &Arc<dyn ObjectHandle>, progress: &dyn Progress) -> Result<()> {
+        let found: BTreeMap<String, u64> = self.files("")?.into_iter().collect();
+        let Some(manifest) = self.manifest(&**store)? else {
+            return self.verify_totals(&**store, &found);
+        };
+        let listed = (
+            manifest.files.len() as u64,
+            manifest.files.iter().map(|f| f.size).sum::<u64>(),
+        );
+        self.compare_totals(&**store, listed, "manifest lists")?;
+        progress.begin("verifying", Some(listed.1));
+        let compared = parallel::run(manifest.files.len(), FILES, |i| {
+            let file = &manifest.files[i];
+            let path = format!("{}/{}", self.path, checked(&file.path)?);
+            if !found.contains_key(&file.path) {
+                return Err(super::missing(&**store, &path));
+            }
+            stream::check(store, &path, recorded_as(file), progress)
+        });
+        progress.end();
+        compared.map(|_| ())
     }
 
     /// Without a manifest: what the row says about the whole.
@@ -335,50 +449,37 @@ impl ObjectRef {
         if found.is_empty() && self.item_count != Some(0) && store.head(&self.path)?.is_none() {
             return Err(super::missing(store, &self.path));
         }
-        let (count, size) = (found.len() as u64, found.values().sum::<u64>());
+        let totals = (found.len() as u64, found.values().sum());
+        self.compare_totals(store, totals, "folder has")
+    }
+
+    /// Compares the number and size of the files with the row.
+    fn compare_totals(
+        &self,
+        store: &dyn ObjectHandle,
+        (count, size): (u64, u64),
+        found: &str,
+    ) -> Result<()> {
         match (self.item_count, self.size) {
             (Some(stated), _) if stated != count => Err(self.damaged(
                 store,
                 &self.path,
-                format!("it has {count} files, its row says {stated}"),
+                format!("its {found} {count} files, its row says {stated}"),
             )),
             (_, Some(stated)) if stated != size => Err(self.damaged(
                 store,
                 &self.path,
-                format!("it has {size} bytes, its row says {stated}"),
+                format!("its {found} {size} bytes, its row says {stated}"),
             )),
             _ => Ok(()),
         }
     }
 
-    fn compare_hash(&self, store: &dyn ObjectHandle, path: &str, hash: &str) -> Result<()> {
-        let mut stream = store.open(path)?;
-        let mut hasher = ContentHasher::new();
-        let mut buffer = vec![0; 1 << 18];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => hasher.update(&buffer[..n]),
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read", path, e).store(store.name())),
-            }
-        }
-        let found = hasher.finish();
-        if found != hash {
-            return Err(self.damaged(
-                store,
-                path,
-                format!("its content hashes to {found}, recorded is {hash}"),
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_size(&self, store: &dyn ObjectHandle, found: u64) -> Result<()> {
+    fn check_size(&self, store: &dyn ObjectHandle, path: &str, found: u64) -> Result<()> {
         match self.size {
             Some(size) if size != found => Err(self.damaged(
                 store,
-                &self.path,
+                path,
                 format!("it has {found} bytes, its row says {size}"),
             )),
             _ => Ok(()),
@@ -415,16 +516,7 @@ impl ObjectRef {
                 self.path
             ))
             .path(&self.path)),
-            (true, None) => Err(Error::new(
-                if action == "open" {
-                    ErrorKind::IsADirectory
-                } else {
-                    ErrorKind::Invalid
-                },
-                format!("cannot {action} {}: it is a folder", self.path),
-            )
-            .path(&self.path)
-            .hint("Name a file in it as subpath, or download it.")),
+            (true, None) => Err(folder(action, &self.path)),
         }
     }
 
@@ -446,6 +538,33 @@ impl ObjectRef {
             format!("{}/{sub}", self.path)
         })
     }
+}
+
+/// What a manifest records of one of its files.
+fn recorded_as(file: &ManifestEntry) -> Recorded<'_> {
+    Recorded {
+        size: Some(file.size),
+        hash: file.hash.as_deref(),
+        checksum: None,
+        by: "manifest",
+    }
+}
+
+/// What a manifest records of a path; nothing for a file that it does not list.
+fn recorded_in<'a>(manifest: &'a Manifest, path: &str) -> Recorded<'a> {
+    let file = manifest.files.iter().find(|f| f.path == path);
+    file.map(recorded_as).unwrap_or_default()
+}
+
+/// The error of an operation on a folder that needs a file.
+fn folder(action: &str, path: &str) -> Error {
+    let kind = match action {
+        "open" => ErrorKind::IsADirectory,
+        _ => ErrorKind::Invalid,
+    };
+    Error::new(kind, format!("cannot {action} {path}: it is a folder"))
+        .path(path)
+        .hint("Name a file in it as subpath, or download it.")
 }
 
 /// A path below the object; `..` is refused ([`ErrorKind::Value`]).

@@ -59,6 +59,27 @@ pub trait ObjectReader: Send + Sync + fmt::Debug {
     }
     /// A range of bytes, cut at the end of the object.
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes>;
+    /// Several ranges of one object, each cut at its end; in order. A store that can asks for them at once.
+    fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let ranges = ranges.iter();
+        ranges.map(|r| self.read_range(path, r.clone())).collect()
+    }
+    /// Fills memory with the start of an object, one buffer after the other, as far as the object goes. Returns the
+    /// object's size.
+    fn read_into(&self, path: &str, rooms: &mut [&mut [u8]]) -> Result<u64> {
+        let content = self.read(path)?;
+        let mut rest = &content[..];
+        for room in rooms {
+            let (part, after) = rest.split_at(room.len().min(rest.len()));
+            room[..part.len()].copy_from_slice(part);
+            rest = after;
+        }
+        Ok(content.len() as u64)
+    }
+    /// How many bytes cost as much as one more range: a gap that is smaller is better read over.
+    fn range_gap(&self) -> u64 {
+        64 << 10
+    }
     /// A seekable reader over a file.
     fn open(&self, path: &str) -> Result<Box<dyn ReadSeek>>;
     /// Every file below a folder, recursively, with paths relative to the store's location, sorted.

@@ -374,17 +374,38 @@ impl ObjectReader for FileStore {
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Bytes> {
+        let mut found = self.read_ranges(path, &[range])?;
+        Ok(found.pop().unwrap_or_default())
+    }
+
+    fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (mut file, metadata) = self.file(path)?;
-        let end = range.end.min(metadata.len());
-        let length = end.saturating_sub(range.start);
-        if length == 0 {
-            return Ok(Bytes::new());
+        let mut found = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            let length = range.end.min(metadata.len()).saturating_sub(range.start);
+            if length == 0 {
+                found.push(Bytes::new());
+                continue;
+            }
+            let mut content = room(length)?;
+            file.seek(SeekFrom::Start(range.start))
+                .and_then(|_| (&file).take(length).read_to_end(&mut content))
+                .map_err(|e| self.io_error("read", path, e))?;
+            found.push(content.into());
         }
-        let mut content = room(length)?;
-        file.seek(SeekFrom::Start(range.start))
-            .and_then(|_| file.take(length).read_to_end(&mut content))
-            .map_err(|e| self.io_error("read", path, e))?;
-        Ok(content.into())
+        Ok(found)
+    }
+
+    fn read_into(&self, path: &str, rooms: &mut [&mut [u8]]) -> Result<u64> {
+        let (mut file, metadata) = self.file(path)?;
+        let mut left = metadata.len();
+        for room in rooms {
+            let wanted = usize::try_from(left).map_or(room.len(), |left| left.min(room.len()));
+            file.read_exact(&mut room[..wanted])
+                .map_err(|e| self.io_error("read", path, e))?;
+            left -= wanted as u64;
+        }
+        Ok(metadata.len())
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn ReadSeek>> {

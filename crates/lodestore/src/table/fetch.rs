@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, UInt64Array};
 use super::FetchOptions;
 use super::rows::row_text;
 use super::upload::interrupted;
-use crate::codec::{Chain, Codec, DecodeContext, Stores, parallel};
+use crate::codec::{Chain, Codec, DecodeContext, Origin, Stores, parallel};
 use crate::config::Config;
 use crate::error::{Error, Result, did_you_mean};
 use crate::query::{Plan, PlanOptions, Query, Top};
@@ -306,17 +306,22 @@ impl Decoder {
     fn decode(&self, mut batch: Batch, options: &FetchOptions<'_>) -> Result<Batch> {
         for (at, name, chain) in &self.codecs {
             let column = &batch.columns[*at];
-            let context = DecodeContext {
-                stores: &self.stores,
-                download_path: &self.download_path,
-                config: &self.config,
-            };
+            let named = (!is_heavy(chain)).then(|| self.rows_of(&batch, name));
             let (outer, inner) = split(chain);
             let decode = |chain: &Chain, value: Value, row: usize| match value {
                 Value::Null => Ok(Value::Null),
-                value => chain
-                    .decode(value, &context)
-                    .map_err(|e| self.place(e, name, &batch, row)),
+                value => {
+                    let origin = named.clone().map(|rows| Origin::new(rows, row));
+                    let context = DecodeContext {
+                        stores: &self.stores,
+                        download_path: &self.download_path,
+                        config: &self.config,
+                        origin: origin.as_ref(),
+                    };
+                    chain
+                        .decode(value, &context)
+                        .map_err(|e| self.place(e, name, &batch, row))
+                }
             };
             let decode_inner = |row: usize| decode(&inner, column.value(row), row);
             let heavy = is_heavy(&inner) && !inner.codecs.is_empty() && batch.rows > 1;
@@ -371,22 +376,36 @@ impl Decoder {
         store.map_or(own, |store| store.requests().max(own))
     }
 
-    fn place(&self, e: Error, name: &str, batch: &Batch, row: usize) -> Error {
-        let key: Row = self
-            .key
-            .iter()
-            .map(|i| (Arc::clone(&batch.names[*i]), batch.columns[*i].value(row)))
+    fn place(&self, e: Error, name: &Arc<str>, batch: &Batch, row: usize) -> Error {
+        (self.rows_of(batch, name))(e, row)
+    }
+
+    /// What names rows of this batch in errors, also long after it is gone.
+    fn rows_of(
+        &self,
+        batch: &Batch,
+        name: &Arc<str>,
+    ) -> Arc<dyn Fn(Error, usize) -> Error + Send + Sync> {
+        let columns = self.key.iter();
+        let key: Vec<_> = columns
+            .map(|i| (Arc::clone(&batch.names[*i]), batch.columns[*i].clone()))
             .collect();
-        let e = e.attribute(name);
-        let e = if key.is_empty() {
-            e.row(row)
-        } else {
-            e.key(row_text(&key))
-        };
-        match &self.table {
-            Some((schema, table)) => e.table(schema, table),
-            None => e,
-        }
+        let (name, table) = (Arc::clone(name), self.table.clone());
+        Arc::new(move |e, row| {
+            let key: Row = key
+                .iter()
+                .map(|(name, column)| (Arc::clone(name), column.value(row)))
+                .collect();
+            let e = e.attribute(&*name);
+            let e = match key.is_empty() {
+                true => e.row(row),
+                false => e.key(row_text(&key)),
+            };
+            match &table {
+                Some((schema, table)) => e.table(schema, table),
+                None => e,
+            }
+        })
     }
 }
 

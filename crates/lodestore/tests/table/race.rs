@@ -35,7 +35,7 @@ fn check(table: &Table, condition: &str) -> usize {
             }
             if let Some(object) = value.foreign::<ObjectRef>() {
                 object
-                    .verify()
+                    .verify(&lodestore::progress::Silent)
                     .unwrap_or_else(|e| panic!("{name} of {row:?}: {e}"));
             }
         }

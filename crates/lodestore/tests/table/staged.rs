@@ -52,13 +52,13 @@ fn a_folder_and_a_file_are_there_with_their_row() {
     );
     assert_eq!(folder.ext.as_deref(), Some(".zarr"));
     assert_eq!(folder.read_sub(Some("c/0/0")).unwrap(), "chunk");
-    folder.verify().unwrap();
+    folder.verify(&lodestore::progress::Silent).unwrap();
     assert_eq!(
         (raw.is_dir, raw.size, raw.ext.as_deref()),
         (false, Some(10), Some("bin"))
     );
     assert_eq!(raw.read().unwrap(), "0123456789");
-    raw.verify().unwrap();
+    raw.verify(&lodestore::progress::Silent).unwrap();
     assert_eq!(
         lab.files().len(),
         4,

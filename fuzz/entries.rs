@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use lodestore::codec::blob::{self, Compress, UnpackOptions};
-use lodestore::codec::{Manifest, NpyRef, ObjectRef, StoreLink};
+use lodestore::codec::{Manifest, NpyRef, ObjectRef, Selection, StoreLink};
 use lodestore::config::Config;
 use lodestore::definition::{self, Marker, TableName, Target, Type};
+use lodestore::progress::Silent;
 use lodestore::query::{Projection, Query, Top};
 use lodestore::store::path::{self, ObjectPath};
 use lodestore::store::{RemoteStore, Store, StoreOptions, StoreSpec};
@@ -89,7 +90,12 @@ pub fn metadata(data: &[u8]) {
     };
     if let Some(array) = shown(NpyRef::from_json(&json, link())) {
         shown(array.read_rows(0..2));
-        shown(array.read_slice(None, Some(1..2)));
+        let mut selections = vec![Selection::All; array.ndim()];
+        if let Some(first) = selections.first_mut() {
+            *first = Selection::Indices(vec![0, 2]);
+        }
+        shown(array.read_selection(&selections));
+        shown(array.verify(&Silent));
         shown(array.load());
         shown(array.nbytes());
         array.to_json();
@@ -99,7 +105,7 @@ pub fn metadata(data: &[u8]) {
         shown(object.read_sub(Some("x")));
         shown(object.listdir(""));
         shown(object.walk());
-        shown(object.verify());
+        shown(object.verify(&Silent));
         shown(object.url());
         object.to_json();
     }

@@ -1,4 +1,6 @@
 //! Parts of stored values: which bytes are asked for, in how many requests, and that damage is named.
+// One range is often all that is expected.
+#![allow(clippy::single_range_in_vec_init)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::{Read, Seek, SeekFrom};

@@ -33,7 +33,7 @@ pub fn read_stacked(
     if !is_plain(dtype) || size == 0 {
         return Ok(None);
     }
-    let total = size.checked_mul(refs.len()).unwrap_or(usize::MAX);
+    let total = size.saturating_mul(refs.len());
     let mut memory = memory::zeroed(total)?;
     let rooms: Vec<_> = memory.chunks_mut(size).map(Mutex::new).collect();
     each_at(refs, workers, max_bytes, progress, |i, r| {

@@ -10,6 +10,9 @@ use crate::codec::parallel;
 use crate::error::Result;
 use crate::memory;
 
+/// Payloads up to this size are compressed where that halves them, about. Less would hardly make the row smaller on its
+/// page, and cost several times what the rest of writing and reading it does.
+const SMALL: usize = 4 << 10;
 /// Payloads above this are sampled before they are compressed.
 const SAMPLE_ABOVE: usize = 256 << 10;
 const WINDOWS: usize = 8;
@@ -41,6 +44,9 @@ thread_local! {
 /// Appends the zlib stream to `head`, or gives nothing if head and stream would not be shorter than the payload, or
 /// if samples say that the payload is noise. The same bytes give the same stream on every machine.
 pub(super) fn fast(head: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    if payload.len() <= SMALL && !halves(payload) {
+        return None;
+    }
     if payload.len() > SAMPLE_ABOVE {
         let sample = Sample::of(payload);
         if sample.ratio() < WORTHWHILE {
@@ -61,6 +67,47 @@ pub(super) fn fast(head: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
     }
     out.shrink_to_fit();
     Some(out)
+}
+
+/// True if compression would halve a small payload, by an estimate: what repeats costs next to nothing, and the rest its
+/// entropy. In whole numbers, so that every machine decides alike.
+fn halves(payload: &[u8]) -> bool {
+    /// Bits of a repetition: its length, its distance.
+    const REPETITION: u32 = 20;
+    let mut last = [0_u16; 1024];
+    let (mut at, mut repetitions, mut literals) = (0, 0_u32, 0_u32);
+    let mut counts = [0_u32; 256];
+    while let Some(four) = payload[at..].first_chunk::<4>() {
+        let hash = u32::from_le_bytes(*four).wrapping_mul(0x9e37_79b1) >> 22;
+        // Positions count from one; zero is none.
+        let before = usize::from(std::mem::replace(&mut last[hash as usize], at as u16 + 1));
+        let same = match before.checked_sub(1) {
+            Some(from) => {
+                let pairs = payload[from..].iter().zip(&payload[at..]);
+                pairs.take_while(|(a, b)| a == b).count()
+            }
+            None => 0,
+        };
+        // Shorter ones may cost more than their bytes do.
+        if same >= 8 {
+            repetitions += 1;
+            at += same;
+        } else {
+            counts[usize::from(payload[at])] += 1;
+            literals += 1;
+            at += 1;
+        }
+    }
+    // Sixteenths of bits, by logarithms whose fraction is taken as linear.
+    let log2 = |n: u32| n.ilog2() * 16 + ((n << 4) >> n.ilog2()) - 16;
+    let total = if literals > 0 { log2(literals) } else { 0 };
+    let entropy: u32 = counts
+        .iter()
+        .filter(|n| **n > 0)
+        .map(|n| n * (total - log2(*n)))
+        .sum();
+    let bits = entropy / 16 + repetitions * REPETITION;
+    (bits / 8) as usize <= payload.len() / 2
 }
 
 /// A zlib stream without repetitions; large payloads on several threads, in pieces that do not depend on how many.
@@ -177,4 +224,38 @@ pub(super) fn reference(head: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
     out.truncate(head.len() + usize::try_from(written).ok()?);
     out.shrink_to_fit();
     Some(out).filter(|out| out.len() < payload.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_payloads_are_compressed_where_that_halves_them() {
+        let ramp: Vec<u8> = (0..600_i16).flat_map(i16::to_le_bytes).collect();
+        let mut state = 1_u32;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(2000)
+        .collect();
+        let text = "subject 17 was weighed, and found wanting. ".repeat(40);
+        let few: Vec<u8> = noise.iter().map(|b| b & 3).collect();
+        for (payload, compressed) in [
+            (&vec![0; 2000], true),
+            (&text.into_bytes(), true),
+            (&few, true),
+            (&ramp, false),
+            (&noise, false),
+        ] {
+            assert_eq!(
+                fast(b"", payload).is_some(),
+                compressed,
+                "{:?}",
+                &payload[..8]
+            );
+        }
+        assert!(fast(b"", &noise[..3].repeat(500)).is_some());
+    }
 }

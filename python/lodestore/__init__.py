@@ -72,6 +72,7 @@ __all__ = [
     "get_codec",
     "ObjectRef",
     "NpyRef",
+    "ArrayStream",
     "SparkAdapter",
     "StorageAdapter",
     "get_storage_adapter",
@@ -99,6 +100,7 @@ _LAZY = {
     "NpyRef": "builtin_codecs",
     "AttachFileType": "builtin_codecs",
     "ObjectRef": "objectref",
+    "ArrayStream": "streams",
     "SparkAdapter": "spark",
     "StorageAdapter": "storage_adapter",
     "get_storage_adapter": "storage_adapter",
@@ -109,7 +111,7 @@ _SUBMODULES = frozenset(
     """
     adapters autopopulate blob builtin_codecs codecs condition connection declare dependencies deploy diagram errors
     expression gc hash_registry heading instance jobs lineage logging migrate objectref preview provenance schemas
-    settings spark staged_insert storage storage_adapter table types user_tables utils version
+    settings spark staged_insert storage storage_adapter streams table types user_tables utils version
     """.split()
 )
 

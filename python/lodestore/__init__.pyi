@@ -31,6 +31,7 @@ from . import (
     staged_insert as staged_insert,
     storage as storage,
     storage_adapter as storage_adapter,
+    streams as streams,
     table as table,
     types as types,
     user_tables as user_tables,
@@ -69,6 +70,7 @@ from .storage_adapter import (
     StorageAdapter as StorageAdapter,
     get_storage_adapter as get_storage_adapter,
 )
+from .streams import ArrayStream as ArrayStream
 from .table import FreeTable as FreeTable, Table as Table, ValidationResult as ValidationResult
 from .user_tables import (
     Compute as Compute,
@@ -119,6 +121,7 @@ __all__ = [
     "get_codec",
     "ObjectRef",
     "NpyRef",
+    "ArrayStream",
     "SparkAdapter",
     "StorageAdapter",
     "get_storage_adapter",

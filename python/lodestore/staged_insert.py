@@ -17,13 +17,37 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataJointError
-from .storage import ObjectWriter, StorageBackend, make_map, opened
+from .storage import ObjectWriter, SeekableWriter, StorageBackend, make_map, opened
 
 if TYPE_CHECKING:
     from . import _lodestore
+    from .settings import Config
     from .table import Table
 
 __all__ = ["StagedInsert", "staged_insert1"]
+
+
+class _StagedBackend(StorageBackend):
+    """The store of a staged object. What is written goes through the object, which then need not read it back to know it."""
+
+    def __init__(self, staged: _lodestore.StagedObject, config: Config | None):
+        super().__init__(staged.store, config)
+        self._staged = staged
+
+    def _below(self, path: str) -> str | None:
+        prefix = self._staged.path + "/"
+        return path[len(prefix) :] if path.startswith(prefix) else None
+
+    def put_buffer(self, buffer: bytes, path: str) -> None:
+        relative = self._below(str(path))
+        if relative is None:
+            super().put_buffer(buffer, path)
+        else:
+            self._staged.set(relative, bytes(buffer))
+
+    def _writer(self, path: str) -> _lodestore.ObjectWriter:
+        relative = self._below(path)
+        return super()._writer(path) if relative is None else self._staged.writer_at(relative)
 
 
 class StagedInsert:
@@ -37,7 +61,7 @@ class StagedInsert:
         self.rec: dict[str, Any] = {}
         self._key = table.primary_key
         self._staged: dict[str, _lodestore.StagedObject] = {}
-        self._files: list[tuple[Any, ObjectWriter]] = []
+        self._files: list[tuple[Any, ObjectWriter | SeekableWriter]] = []
 
     @property
     def fs(self) -> Any:
@@ -47,14 +71,20 @@ class StagedInsert:
     def store(self, field: str, ext: str = "") -> Any:
         """A mapping of the files of a folder object, for Zarr: ``zarr.open(staged.store("frames", ".zarr"), mode="w")``."""
         staged = self._stage(field, ext)
-        return make_map(StorageBackend(staged.store, self._config), staged.path)
+        return make_map(_StagedBackend(staged, self._config), staged.path)
 
     def open(self, field: str, ext: str = "", mode: str = "wb") -> Any:
-        """An open file for an object that is one file. It appears in the store when it is closed."""
+        """An open file for an object that is one file. It appears in the store when it is closed.
+
+        It is written from start to end. Mode ``"w+b"`` gives a file to move about in, as HDF5 needs; it is a local
+        temporary file until it is closed.
+
+        >>> with staged.open("data", ".h5", "w+b") as f, h5py.File(f, "w") as h5: h5["x"] = x
+        """
         if not set(mode) & set("wx"):
             raise DataJointError(f"a staged object is written: mode {mode!r} cannot be used")
         staged = self._stage(field, ext)
-        raw = ObjectWriter(staged.writer(), staged.path)
+        raw = (SeekableWriter if "+" in mode else ObjectWriter)(staged.writer(), staged.path)
         file = opened(raw, mode)
         self._files.append((file, raw))
         return file

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,13 +99,56 @@ class ObjectWriter(io.RawIOBase):
     def tell(self) -> int:
         return self._writer.tell()
 
+    def seek(self, offset: int, whence: int = 0) -> int:
+        raise io.UnsupportedOperation('this file is written from start to end; open it with mode "w+b" to move about in it')
+
     def close(self) -> None:
         if not self.closed:
             self._writer.commit()
         super().close()
 
 
+class SeekableWriter(io.FileIO):
+    """A new object opened for writing anywhere in it, and for reading: a local temporary file (in ``TMPDIR``) until it is
+    closed, when it is stored. It does not appear before, nor after an exception in a ``with`` block."""
+
+    def __init__(self, writer: _lodestore.ObjectWriter, name: str):
+        descriptor, path = tempfile.mkstemp(prefix="lodestore-")
+        os.unlink(path)
+        super().__init__(descriptor, "r+b")
+        self._writer = writer
+        self._aborted = False
+        self.name = name
+
+    def abort(self) -> None:
+        """Throws away what was written; closing then stores nothing."""
+        self._aborted = True
+        self._writer.abort()
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            if not self._aborted:
+                self.seek(0)
+                while piece := self.read(8 << 20):
+                    self._writer.write(piece)
+                self._writer.commit()
+        except BaseException:
+            self._writer.abort()
+            raise
+        finally:
+            super().close()
+
+
 class _BufferedWriter(io.BufferedWriter):
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            self.raw.abort()  # type: ignore[attr-defined]
+        super().__exit__(kind, value, trace)
+
+
+class _BufferedRandom(io.BufferedRandom):
     def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
         if kind is not None:
             self.raw.abort()  # type: ignore[attr-defined]
@@ -121,7 +165,8 @@ class _TextWriter(io.TextIOWrapper):
 def opened(raw: io.RawIOBase, mode: str, **text_options: Any) -> Any:
     """The file object of a mode over a raw one: buffered, and as text without ``b``."""
     writes = raw.writable()
-    buffered: Any = _BufferedWriter(raw) if writes else BufferedObject(raw)
+    buffer: Any = (_BufferedRandom if raw.readable() else _BufferedWriter) if writes else BufferedObject
+    buffered = buffer(raw)
     if "b" in mode:
         return buffered
     return (_TextWriter if writes else io.TextIOWrapper)(buffered, **text_options)
@@ -219,11 +264,14 @@ class StorageBackend:
     def open(self, path: str, mode: str = "rb") -> Any:
         """An open file for reading or for writing."""
         if set(mode) & set("wx"):
-            return opened(ObjectWriter(self._store.writer(str(path)), str(path)), mode)
+            return opened((SeekableWriter if "+" in mode else ObjectWriter)(self._writer(str(path)), str(path)), mode)
         if set(mode) & set("a+"):
             raise DataJointError(f"objects cannot be opened in mode {mode!r}: they are written once")
         content = _lodestore.ObjectHandle(json.dumps({"path": str(path), "size": None}), self._link)
         return opened(ObjectFile(content.open(), str(path)), mode)
+
+    def _writer(self, path: str) -> _lodestore.ObjectWriter:
+        return self._store.writer(path)
 
     def remove(self, path: str) -> None:
         """Deletes an object."""

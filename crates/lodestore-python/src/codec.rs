@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lodestore::codec::{
-    Codec, DecodeContext, EncodeContext, Encoded, Registry, Stores, parse_type_spec, record_hash,
+    Codec, DecodeContext, EncodeContext, Encoded, Registry, Stores, parse_type_spec, record_write,
 };
 use lodestore::config::Config;
 use lodestore::progress::Silent;
@@ -314,6 +314,8 @@ fn codec_encode<'py>(
         .detach(|| -> Result<Value> {
             let codec = Registry::global().get(name)?;
             let store = match store {
+                // Its bytes are wanted, which the next codec of the chain will store.
+                Some(_) if codec.name() == "attach" => None,
                 Some(name) => Some(stores.resolve_name(Some(name))?),
                 None => None,
             };
@@ -329,9 +331,7 @@ fn codec_encode<'py>(
             let mut encoded = codec.encode(value, &context)?;
             let outcomes = stores.put_all(&encoded.puts, &Silent)?;
             for (put, outcome) in encoded.puts.iter().zip(&outcomes) {
-                if let (Some(key), Some(hash)) = (put.record_hash, &outcome.hash) {
-                    record_hash(&mut encoded.value, key, hash)?;
-                }
+                record_write(&mut encoded.value, put, outcome.hash.as_deref())?;
             }
             Ok(encoded.value)
         })

@@ -1,6 +1,6 @@
 //! The Python door: PyO3 classes over handles of the engine. Conversion only; behaviour lives in `lodestore`.
 //!
-//! One file a concept. `value`, `output`, `error`, `blob`, `codec`, `refs` and `gcapi` convert values and errors;
+//! One file a concept. `value`, `output`, `error`, `blob`, `codec`, `refs`, `streams` and `gcapi` convert values and errors;
 //! `config`, `connection`, `query`, `table` and `progress` are the handles behind the public classes of
 //! `python/lodestore/`. One call crosses the boundary per user call; the GIL is released while the engine works.
 
@@ -26,6 +26,7 @@ mod progress;
 mod query;
 mod refs;
 mod staged;
+mod streams;
 mod table;
 mod value;
 

@@ -35,8 +35,9 @@ pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
 
 static NPY_REF: Lazy = Lazy::new("lodestore.builtin_codecs", "NpyRef");
 static OBJECT_REF: Lazy = Lazy::new("lodestore.objectref", "ObjectRef");
+static ARRAY_STREAM: Lazy = Lazy::new("lodestore.streams", "ArrayStream");
 
-/// The engine's reference inside a Python reference; none for any other object.
+/// The engine's reference inside a Python reference, or its stream for an `ArrayStream`; none for any other object.
 pub(crate) fn as_foreign(object: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
     let py = object.py();
     // By name first: the classes need not be loaded to know that something is none of theirs.
@@ -53,6 +54,9 @@ pub(crate) fn as_foreign(object: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
                 .call_method0(intern!(py, "_handle"))?
                 .cast_into::<PyObjectHandle>()?;
             Ok(Some(Value::Foreign(Arc::new(handle.get().0.clone()))))
+        }
+        "ArrayStream" if object.is_instance(ARRAY_STREAM.get(py)?)? => {
+            crate::streams::of_array_stream(object).map(Some)
         }
         _ => Ok(None),
     }

@@ -417,4 +417,16 @@ impl PyStaged {
             .or_raise()
             .map(|w| PyWriter(Mutex::new(Some(w))))
     }
+
+    /// A stream into one file of a folder.
+    fn writer_at(&self, py: Python<'_>, relative: &str) -> PyResult<PyWriter> {
+        py.detach(|| self.0.writer_at(relative))
+            .or_raise()
+            .map(|w| PyWriter(Mutex::new(Some(w))))
+    }
+
+    /// Writes one file of a folder, replacing what is there.
+    fn set(&self, py: Python<'_>, relative: &str, content: PyBackedBytes) -> PyResult<()> {
+        py.detach(|| self.0.set(relative, &content)).or_raise()
+    }
 }

@@ -12,8 +12,8 @@ mod from_py;
 mod rows;
 mod to_py;
 
-pub(crate) use arrays::{array_to_py, dtype_to_py, objects_to_py};
-pub(crate) use from_py::{Mode, from_py, mode_of_spec};
+pub(crate) use arrays::{array_to_py, dtype_from_py, dtype_to_py, objects_to_py};
+pub(crate) use from_py::{Mode, from_py, mode_of_spec, shared_bytes};
 pub(crate) use rows::{Columns, Converted, row_from_py, rows_from_py};
 pub(crate) use to_py::{decimal, json_loads, json_to_py, row_to_dict, to_py, uuid};
 

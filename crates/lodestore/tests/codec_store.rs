@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lodestore::codec::{
     DecodeContext, EncodeContext, MapMode, NpyRef, ObjectRef, PutSource, Registry, Selection,
-    Stores, load_all, record_hash,
+    Stores, load_all, record_write,
 };
 use lodestore::config::Config;
 use lodestore::progress::Silent;
@@ -65,9 +65,7 @@ impl Bench {
         let mut encoded = chain.encode(value, &context)?;
         let outcomes = self.stores.put_all(&encoded.puts, &Silent)?;
         for (put, outcome) in encoded.puts.iter().zip(&outcomes) {
-            if let (Some(key), Some(hash)) = (put.record_hash, &outcome.hash) {
-                record_hash(&mut encoded.value, key, hash)?;
-            }
+            record_write(&mut encoded.value, put, outcome.hash.as_deref())?;
         }
         Ok(encoded.value)
     }

@@ -300,6 +300,11 @@ fn convert_other(object: &Bound<'_, PyAny>, mode: Mode, depth: usize) -> PyResul
     if object.is_instance(PATH_LIKE.get(py)?)? {
         return path(object);
     }
+    if mode != Mode::Blob
+        && let Some(stream) = crate::streams::of_file(object)?
+    {
+        return Ok(stream);
+    }
     Ok(PyForeign::wrap(object))
 }
 
@@ -337,7 +342,7 @@ fn text(v: &Bound<'_, PyString>) -> PyResult<Value> {
 }
 
 /// Python's immutable bytes, borrowed when long enough to matter.
-fn shared_bytes(v: &Bound<'_, PyBytes>) -> Bytes {
+pub(crate) fn shared_bytes(v: &Bound<'_, PyBytes>) -> Bytes {
     const WORTH_SHARING: usize = 4096;
     struct Held(pyo3::pybacked::PyBackedBytes);
     impl AsRef<[u8]> for Held {
@@ -637,7 +642,10 @@ fn npy_array(array: &Bound<'_, PyUntypedArray>) -> PyResult<Value> {
                 data: Elements::Objects(Vec::new()),
             }))
         }
-        Some(dtype) if !array.dtype().has_object() => Ok(array_value(array, dtype)),
+        Some(dtype) if !array.dtype().has_object() => match crate::streams::of_memory_map(array)? {
+            Some(stream) => Ok(stream),
+            None => Ok(array_value(array, dtype)),
+        },
         _ => Err(to_pyerr(
             Error::new(
                 ErrorKind::Value,
@@ -706,15 +714,10 @@ fn json(object: &Bound<'_, PyAny>) -> PyResult<Value> {
 
 /// A value for a codec that looks at the exact type: bytes, paths, `(ext, content)`, mappings.
 fn whole(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    let py = object.py();
     if let Ok(v) = object.cast::<PyTuple>()
         && v.len() == 2
     {
         let content = v.get_item(1)?;
-        let content = match content.getattr(intern!(py, "read")) {
-            Ok(read) if !content.is_instance_of::<PyBytes>() => read.call0()?,
-            _ => content,
-        };
         return Ok(Value::Tuple(vec![
             convert(&v.get_item(0)?, Mode::Column, 0)?,
             whole(&content)?,

@@ -1,12 +1,13 @@
 //! `<attach>`: a local file, its name and content (spec: codecs §5).
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{Codec, DecodeContext, EncodeContext, Encoded};
+use super::byte_stream::{HashedContent, SMALL, read_up_to};
+use super::{ByteSource, ByteStream, Codec, DecodeContext, EncodeContext, Encoded};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Value;
 
@@ -24,6 +25,9 @@ impl Codec for AttachCodec {
     }
 
     fn validate(&self, value: &Value) -> Result<()> {
+        if let Some(stream) = value.foreign::<ByteStream>() {
+            return stream_name(stream).map(|_| ());
+        }
         let path = local_path(value)?;
         let metadata = std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
         if metadata.is_dir() {
@@ -36,17 +40,17 @@ impl Codec for AttachCodec {
         file_name(path).map(|_| ())
     }
 
-    fn encode(&self, value: Value, _context: &EncodeContext<'_>) -> Result<Encoded> {
+    fn encode(&self, value: Value, context: &EncodeContext<'_>) -> Result<Encoded> {
+        if let Some(stream) = value.foreign::<ByteStream>() {
+            return attach(stream_name(stream)?, stream.take()?, context);
+        }
         let path = local_path(&value)?;
-        let name = file_name(path)?;
-        let failed = |e| Error::io("read", path, e);
-        let mut file = File::open(path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
-        let mut content = Vec::with_capacity(name.len() + 1 + usize::try_from(size).unwrap_or(0));
-        content.extend_from_slice(name.as_bytes());
-        content.push(0);
-        file.read_to_end(&mut content).map_err(failed)?;
-        Ok(Value::Bytes(content.into()).into())
+        let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+        attach(
+            file_name(path)?,
+            ByteStream::of_file(None, file)?.take()?,
+            context,
+        )
     }
 
     fn decode(&self, stored: Value, context: &DecodeContext<'_>) -> Result<Value> {
@@ -65,6 +69,40 @@ impl Codec for AttachCodec {
     }
 }
 
+/// Name, NUL, content. Large content for a store is not read into memory: its path needs its hash first, so it is read
+/// twice.
+fn attach(
+    name: &str,
+    mut source: Box<dyn ByteSource>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded> {
+    let mut content = [name.as_bytes(), &[0]].concat();
+    let most = match context.store {
+        Some(_) => SMALL,
+        None => usize::MAX,
+    };
+    let start = read_up_to(&mut *source, most)?;
+    let whole = start.len() < most;
+    content.extend(start);
+    if whole {
+        return Ok(Value::Bytes(content.into()).into());
+    }
+    let hashed = HashedContent::of(content.into(), name.len() + 1, source)?;
+    Ok(Value::Foreign(std::sync::Arc::new(hashed)).into())
+}
+
+/// The name that an open file is attached by.
+fn stream_name(stream: &ByteStream) -> Result<&str> {
+    match stream.name() {
+        Some(name) => file_name(Path::new(name)),
+        None => Err(Error::new(
+            ErrorKind::Value,
+            "<attach> needs a file's name, and this stream has none",
+        )
+        .hint("Open it by its path, or give it an attribute `name`.")),
+    }
+}
+
 fn local_path(value: &Value) -> Result<&Path> {
     match value {
         Value::Text(path) => Ok(Path::new(path)),
@@ -72,7 +110,7 @@ fn local_path(value: &Value) -> Result<&Path> {
         other => Err(Error::new(
             ErrorKind::Type,
             format!(
-                "<attach> takes the path of a file, not {}",
+                "<attach> takes the path of a file, or an open file, not {}",
                 other.type_name()
             ),
         )),

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use data_encoding::BASE32_NOPAD;
 use md5::{Digest, Md5};
 
-use super::{Codec, DecodeContext, EncodeContext, Encoded, Put, PutPath};
+use super::byte_stream::HashedContent;
+use super::{Codec, DecodeContext, EncodeContext, Encoded, Put, PutPath, PutSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Value;
 
@@ -74,23 +75,40 @@ impl Codec for HashCodec {
     }
 
     fn encode(&self, value: Value, context: &EncodeContext<'_>) -> Result<Encoded> {
-        let Value::Bytes(content) = value else {
-            return Err(Error::new(
-                ErrorKind::Type,
-                format!("<hash> stores bytes, not {}", value.type_name()),
-            ));
-        };
         let store = context.stores.get(context.store)?;
-        let hash = content_hash([&content[..]]);
+        let (hash, size, source) = match (&value, value.foreign::<HashedContent>()) {
+            (Value::Bytes(content), _) => (
+                content_hash([&content[..]]),
+                content.len() as u64,
+                PutSource::Segments(vec![content.clone()]),
+            ),
+            (_, Some(hashed)) => (
+                hashed.hash.clone(),
+                hashed.size,
+                PutSource::Stream(hashed.stream.clone()),
+            ),
+            (other, None) => {
+                return Err(Error::new(
+                    ErrorKind::Type,
+                    format!("<hash> stores bytes, not {}", other.type_name()),
+                ));
+            }
+        };
         let path = store.hash_path(context.schema, &hash)?;
         let metadata = serde_json::json!({
             "hash": hash,
             "path": path,
             "schema": context.schema,
             "store": store.name(),
-            "size": content.len(),
+            "size": size,
         });
-        let put = Put::segments(store.name(), PutPath::Hash(path), vec![content]);
+        let put = Put {
+            store: store.name().to_owned(),
+            path: PutPath::Hash(path),
+            source,
+            record_hash: None,
+            size: Some(size),
+        };
         Ok(Encoded {
             value: Value::Json(metadata.into()),
             puts: vec![put],

@@ -7,8 +7,10 @@
 //!
 //! Spec: codecs.md.
 
+mod array_stream;
 mod attach;
 pub mod blob;
+mod byte_stream;
 mod filepath;
 mod hash;
 mod manifest;
@@ -21,13 +23,16 @@ mod object_ref;
 mod origin;
 pub(crate) mod parallel;
 mod put;
+mod put_stream;
 mod reader;
 mod registry;
 mod select;
 mod stream;
 
+pub use array_stream::ArrayStream;
 pub use attach::AttachCodec;
 pub use blob::BlobCodec;
+pub use byte_stream::{ByteSource, ByteStream};
 pub use filepath::FilepathCodec;
 pub use hash::{ContentHasher, HashCodec, content_hash};
 pub use manifest::{Manifest, ManifestEntry, manifest_path, walk_folder};
@@ -38,7 +43,8 @@ pub use npy_stack::read_stacked;
 pub use object::{ObjectCodec, ObjectFacts};
 pub use object_ref::{ObjectRef, OpenObject, WalkEntry};
 pub use origin::Origin;
-pub use put::{Put, PutPath, PutSource, record_hash};
+pub use put::{Put, PutPath, PutSource, record_write};
+pub use put_stream::{Blocks, PutStream};
 pub use reader::{ObjectHandle, ObjectMeta, ObjectReader, ReadSeek, StoreLink, Stores};
 pub use registry::{Chain, Registry, parse_type_spec};
 pub use select::Selection;

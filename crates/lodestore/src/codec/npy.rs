@@ -1,7 +1,11 @@
 //! `<npy@>`: one array as a standard `.npy` file (spec: codecs §8).
 
+use super::byte_stream::{ByteBlocks, Records, read_up_to};
 use super::npy_ref::NpyRef;
-use super::{Codec, DecodeContext, EncodeContext, Encoded, Put, PutPath, PutSource, StoreLink};
+use super::{
+    ArrayStream, ByteStream, Codec, DecodeContext, EncodeContext, Encoded, Put, PutPath, PutSource,
+    PutStream, StoreLink,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Array, DType, Elements, Value, npy};
 
@@ -21,7 +25,13 @@ impl Codec for NpyCodec {
     fn validate(&self, value: &Value) -> Result<()> {
         match value {
             Value::Array(array) => check(array),
-            value if value.foreign::<NpyRef>().is_some() => Ok(()),
+            value
+                if value.foreign::<NpyRef>().is_some()
+                    || value.foreign::<ArrayStream>().is_some()
+                    || value.foreign::<ByteStream>().is_some() =>
+            {
+                Ok(())
+            }
             // The reference's exception here is its general one, not a TypeError.
             other => Err(
                 Error::invalid(format!("<npy> stores arrays, not {}", other.type_name()))
@@ -58,10 +68,17 @@ impl Codec for NpyCodec {
                 );
                 (facts, put)
             }
-            value => match value.foreign::<NpyRef>() {
-                Some(reference) => copy(reference, store.name(), &path)?,
-                None => return Err(Error::invalid("<npy> stores arrays")),
-            },
+            value => {
+                if let Some(reference) = value.foreign::<NpyRef>() {
+                    copy(reference, store.name(), &path)?
+                } else if let Some(stream) = value.foreign::<ArrayStream>() {
+                    pour(stream, store.name(), &path)?
+                } else if let Some(file) = value.foreign::<ByteStream>() {
+                    copy_file(file, store.name(), &path)?
+                } else {
+                    return Err(Error::invalid("<npy> stores arrays"));
+                }
+            }
         };
         put.record_hash = Some("hash");
         let (dtype, shape, size, layout, sum) = facts;
@@ -147,6 +164,52 @@ fn copy(reference: &NpyRef, store: &str, path: &str) -> Result<(Facts, Put)> {
         ),
         put,
     ))
+}
+
+/// An array that comes in blocks. Its checksum is known at the end.
+fn pour(stream: &ArrayStream, store: &str, path: &str) -> Result<(Facts, Put)> {
+    let blocks = stream.open()?;
+    let facts = (
+        stream.dtype().text(),
+        blocks.shape.clone(),
+        Some(blocks.size),
+        Some((blocks.offset, false)),
+        None,
+    );
+    let size = Some(blocks.size);
+    let target = PutPath::Fresh(path.to_owned());
+    let put = Put::stream(store, target, PutStream::new(blocks), size);
+    Ok((facts, put))
+}
+
+/// An open `.npy` file: copied as it is, after a look at its header. What follows the array is left in the file.
+fn copy_file(file: &ByteStream, store: &str, path: &str) -> Result<(Facts, Put)> {
+    let mut source = file.take()?;
+    // The header says how long it is: see `header_size`.
+    let mut head = read_up_to(&mut *source, 12)?;
+    let wanted = npy::header_size(&head)?;
+    head.extend(read_up_to(&mut *source, wanted.saturating_sub(head.len()))?);
+    let header = npy::parse_header(&head)?;
+    if header.dtype.has_objects() {
+        return Err(Error::invalid(
+            "the .npy file holds pickled objects, which are not stored",
+        ));
+    }
+    let size = header.data_offset as u64 + header.nbytes() as u64;
+    let left = size.saturating_sub(head.len() as u64);
+    // A header shorter than what was read at first: the elements are fewer than a handful of bytes.
+    head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    let facts = (
+        header.dtype.text(),
+        header.shape.clone(),
+        Some(size),
+        Some((header.data_offset as u64, header.fortran_order)),
+        None,
+    );
+    let blocks = ByteBlocks::new(head.into(), source, Some(left), Records::Checksum);
+    let target = PutPath::Fresh(path.to_owned());
+    let put = Put::stream(store, target, PutStream::new(blocks), Some(size));
+    Ok((facts, put))
 }
 
 /// The error of a stored array that is not what its row says.

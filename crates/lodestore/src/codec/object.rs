@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::byte_stream::{ByteBlocks, Records, SMALL, read_up_to};
 use super::{
-    Codec, DecodeContext, EncodeContext, Encoded, ObjectRef, Put, PutPath, PutSource, StoreLink,
-    timestamp_now, walk_folder,
+    ByteStream, Codec, DecodeContext, EncodeContext, Encoded, ObjectRef, Put, PutPath, PutSource,
+    PutStream, StoreLink, timestamp_now, walk_folder,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Json, Value};
@@ -21,7 +22,8 @@ pub struct ObjectFacts<'a> {
     /// Store name, resolved.
     pub store: &'a str,
     /// Bytes; of a folder without its manifest.
-    pub size: u64,
+    /// None if only its write will tell.
+    pub size: Option<u64>,
     /// Extension as given.
     pub ext: Option<&'a str>,
     /// Folder.
@@ -68,7 +70,12 @@ impl Codec for ObjectCodec {
             Value::Text(path) => local_kind(Path::new(path)).map(|_| ()),
             Value::Path(path) => local_kind(path).map(|_| ()),
             Value::Map(_) | Value::Json(_) => finished_metadata(value).map(|_| ()),
-            value if value.foreign::<ObjectRef>().is_some() => Ok(()),
+            value
+                if value.foreign::<ObjectRef>().is_some()
+                    || value.foreign::<ByteStream>().is_some() =>
+            {
+                Ok(())
+            }
             other => Err(wrong_type(other)),
         }
     }
@@ -78,14 +85,19 @@ impl Codec for ObjectCodec {
             Value::Bytes(content) => encode_bytes(content.clone(), None, context),
             Value::Tuple(items) => {
                 let (ext, content) = tuple_parts(items)?;
-                encode_bytes(content, ext, context)
+                match (content, content.foreign::<ByteStream>()) {
+                    (Value::Bytes(content), _) => encode_bytes(content.clone(), ext, context),
+                    (_, Some(stream)) => encode_stream(stream, ext, context),
+                    (other, None) => Err(wrong_type(other)),
+                }
             }
             Value::Text(path) => encode_local(Path::new(path), context),
             Value::Path(path) => encode_local(path, context),
             Value::Map(_) | Value::Json(_) => Ok(Value::Json(finished_metadata(&value)?).into()),
-            value => match value.foreign::<ObjectRef>() {
-                Some(reference) => encode_copy(reference, context),
-                None => Err(wrong_type(value)),
+            value => match (value.foreign::<ObjectRef>(), value.foreign::<ByteStream>()) {
+                (Some(reference), _) => encode_copy(reference, context),
+                (None, Some(stream)) => encode_stream(stream, None, context),
+                (None, None) => Err(wrong_type(value)),
             },
         }
     }
@@ -112,20 +124,21 @@ fn wrong_type(value: &Value) -> Error {
     Error::new(
         ErrorKind::Type,
         format!(
-            "<object> stores bytes, (ext, bytes), or a path of a local file or folder, not {}",
+            "<object> stores bytes, an open file, (ext, bytes or file), or a path of a local file or folder, not {}",
             value.type_name()
         ),
     )
 }
 
 /// `(ext, data)`.
-fn tuple_parts(items: &[Value]) -> Result<(Option<&str>, bytes::Bytes)> {
+fn tuple_parts(items: &[Value]) -> Result<(Option<&str>, &Value)> {
+    let fits = |v: &Value| matches!(v, Value::Bytes(_)) || v.foreign::<ByteStream>().is_some();
     match items {
-        [Value::Text(ext), Value::Bytes(content)] => Ok((Some(ext), content.clone())),
-        [Value::Null, Value::Bytes(content)] => Ok((None, content.clone())),
+        [Value::Text(ext), content] if fits(content) => Ok((Some(ext), content)),
+        [Value::Null, content] if fits(content) => Ok((None, content)),
         _ => Err(Error::new(
             ErrorKind::Type,
-            "a tuple for <object> is (ext, data): text or None, and bytes",
+            "a tuple for <object> is (ext, data): text or None, and bytes or an open binary file",
         )),
     }
 }
@@ -185,11 +198,10 @@ fn encode_bytes(
         context.attribute,
         ext.unwrap_or(""),
     )?;
-    let size = content.len() as u64;
     let facts = ObjectFacts {
         path: &path,
         store: store.name(),
-        size,
+        size: Some(content.len() as u64),
         ext,
         is_dir: false,
         item_count: None,
@@ -198,6 +210,42 @@ fn encode_bytes(
     let metadata = ObjectCodec::metadata(facts);
     let put =
         Put::segments(store.name(), PutPath::Fresh(path), vec![content]).recording_hash("hash");
+    Ok(Encoded {
+        value: Value::Json(metadata.into()),
+        puts: vec![put],
+    })
+}
+
+/// A stream of any length. What is short goes as plain bytes, together with that of other rows.
+fn encode_stream(
+    stream: &ByteStream,
+    ext: Option<&str>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded> {
+    let mut source = stream.take()?;
+    let start = bytes::Bytes::from(read_up_to(&mut *source, SMALL)?);
+    if start.len() < SMALL {
+        return encode_bytes(start, ext, context);
+    }
+    let store = context.stores.get(context.store)?;
+    let path = store.schema_path(
+        context.schema,
+        context.table,
+        context.key,
+        context.attribute,
+        ext.unwrap_or(""),
+    )?;
+    let metadata = ObjectCodec::metadata(ObjectFacts {
+        path: &path,
+        store: store.name(),
+        size: None,
+        ext,
+        is_dir: false,
+        item_count: None,
+        hash: None,
+    });
+    let blocks = PutStream::new(ByteBlocks::new(start, source, None, Records::Size));
+    let put = Put::stream(store.name(), PutPath::Fresh(path), blocks, None).recording_hash("hash");
     Ok(Encoded {
         value: Value::Json(metadata.into()),
         puts: vec![put],
@@ -246,7 +294,7 @@ fn encode_source(
     let facts = ObjectFacts {
         path: &path,
         store: store.name(),
-        size,
+        size: Some(size),
         ext,
         is_dir,
         item_count,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::PutStream;
+use super::put_stream::Facts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Value;
 
@@ -37,23 +39,54 @@ impl Put {
         }
     }
 
-    /// Asks the write to compute the content's hash, to be recorded under `key` (see [`record_hash`]).
+    /// A put of a stream; `size` if it is known.
+    pub fn stream(
+        store: impl Into<String>,
+        path: PutPath,
+        stream: PutStream,
+        size: Option<u64>,
+    ) -> Self {
+        Put {
+            store: store.into(),
+            path,
+            source: PutSource::Stream(stream),
+            record_hash: None,
+            size,
+        }
+    }
+
+    /// Asks the write to compute the content's hash, to be recorded under `key` (see [`record_write`]).
     pub fn recording_hash(mut self, key: &'static str) -> Self {
         self.record_hash = Some(key);
         self
     }
 }
 
-/// Records the hash that a write computed in the column's JSON, under the key the [`Put`] asked for. The place that the
-/// codec left for it (`null`) is filled, so that the order of keys stays as the codec chose it.
+/// Records in the column's JSON what only the write could tell: the hash, under the key the [`Put`] asked for, and what
+/// the end of a stream brought. The places that the codec left for it (`null`) are filled, so that the order of keys
+/// stays as the codec chose it.
 ///
-/// An error ([`crate::ErrorKind::Value`]) if the value is not a JSON object.
-pub fn record_hash(value: &mut Value, key: &str, hash: &str) -> Result<()> {
+/// An error ([`crate::ErrorKind::Value`]) if the value is not a JSON object, or the store computed no hash.
+pub fn record_write(value: &mut Value, put: &Put, hash: Option<&str>) -> Result<()> {
+    let mut facts = match &put.source {
+        PutSource::Stream(stream) => stream.facts(),
+        _ => Facts::new(),
+    };
+    match (put.record_hash, hash) {
+        (Some(key), Some(hash)) => facts.push((key, hash.into())),
+        (Some(_), None) => {
+            return Err(Error::invalid("the store computed no hash").path(put.path.as_str()));
+        }
+        (None, _) => {}
+    }
+    if facts.is_empty() {
+        return Ok(());
+    }
     let Value::Json(json) = &*value else {
         return Err(Error::new(
             ErrorKind::Value,
             format!(
-                "a hash can only be recorded in JSON, not in {}",
+                "what a write tells can only be recorded in JSON, not in {}",
                 value.type_name()
             ),
         ));
@@ -62,10 +95,12 @@ pub fn record_hash(value: &mut Value, key: &str, hash: &str) -> Result<()> {
     let Some(map) = document.as_object_mut() else {
         return Err(Error::new(
             ErrorKind::Value,
-            "a hash can only be recorded in a JSON object",
+            "what a write tells can only be recorded in a JSON object",
         ));
     };
-    map.insert(key.to_owned(), hash.into());
+    for (key, fact) in facts {
+        map.insert(key.to_owned(), fact);
+    }
     *value = Value::Json(document.into());
     Ok(())
 }
@@ -97,4 +132,7 @@ pub enum PutSource {
     File(PathBuf),
     /// A local folder: the files below it, and a manifest beside it, written last.
     Folder(PathBuf),
+    /// Blocks that come once. They are pulled on the thread that calls the store, one put after the other; a put that
+    /// failed on the way cannot be tried again with the same stream.
+    Stream(PutStream),
 }

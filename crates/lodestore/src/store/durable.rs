@@ -10,8 +10,9 @@ use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
 
-use crate::codec::{ContentHasher, parallel};
+use crate::codec::{ContentHasher, PutStream, parallel};
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 
 /// From this many files on, one flush of the whole file system is cheaper than one of each.
 const SYNCFS_FROM: usize = 12;
@@ -116,6 +117,35 @@ pub(super) fn write_stream(
         let hash = hashing.join().map_err(|_| lost())?;
         Ok((written, Some(hash)))
     })
+}
+
+/// Writes a stream into a file, block by block. With `hash`, each large block is hashed while it is written; it is done
+/// with before the next one is pulled. Returns bytes written and the hash.
+pub(super) fn write_blocks(
+    stream: &PutStream,
+    size: Option<u64>,
+    file: &mut File,
+    hash: bool,
+    failed: &dyn Fn(io::Error) -> Error,
+    progress: &dyn Progress,
+) -> Result<(u64, Option<String>)> {
+    let mut hasher = ContentHasher::new();
+    let written = stream.pour(size, progress, &mut |block| {
+        if hash && block.len() as u64 >= OVERLAP_FROM {
+            let hasher = &mut hasher;
+            return std::thread::scope(|scope| {
+                let hashing = scope.spawn(|| hasher.update(block));
+                file.write_all(block).map_err(failed)?;
+                let lost = |_| failed(io::Error::other("the hashing thread ended early"));
+                hashing.join().map_err(lost)
+            });
+        }
+        if hash {
+            hasher.update(block);
+        }
+        file.write_all(block).map_err(failed)
+    })?;
+    Ok((written, hash.then(|| hasher.finish())))
 }
 
 /// Reads until the buffer is full or the stream ends.

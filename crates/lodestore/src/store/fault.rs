@@ -75,12 +75,13 @@ impl FaultStore {
 
     /// Replaces an object by its first half.
     fn cut(&self, put: &Put) -> Result<()> {
-        if let PutSource::Segments(segments) = &put.source {
-            let all = segments.concat();
-            self.inner
-                .put_bytes(put.path.as_str(), &all[..all.len() / 2])?;
-        }
-        Ok(())
+        let path = put.path.as_str();
+        let all = match &put.source {
+            PutSource::Segments(segments) => Bytes::from(segments.concat()),
+            PutSource::File(_) | PutSource::Stream(_) => self.inner.read(path)?,
+            PutSource::Folder(_) => return Ok(()),
+        };
+        self.inner.put_bytes(path, &all[..all.len() / 2])
     }
 
     fn wait(&self, is_write: bool) {

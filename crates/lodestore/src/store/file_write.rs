@@ -209,29 +209,33 @@ impl FileStore {
     ) -> Result<Vec<PutOutcome>> {
         let batch_flush = self.options.fsync && durable::together(puts.len());
         let each_flush = self.options.fsync && !batch_flush;
-        let mut staged = parallel::run(
-            puts.len(),
-            self.workers(batch_flush || !self.options.fsync),
-            |i| {
-                if progress.interrupted() {
-                    return Err(Error::new(
-                        ErrorKind::Interrupted,
-                        "interrupted while storing objects",
-                    ));
-                }
-                let done = match twins[i] {
-                    Some(first) => Ok(Staged {
-                        content: Content::Same(first),
-                        size: 0,
-                        hash: None,
-                        item_count: None,
-                    }),
-                    None => self.stage(&puts[i], &targets[i], each_flush),
-                };
-                progress.advance(1);
-                done
-            },
-        )?;
+        // Streams are pulled by the calling thread, which a single worker is.
+        let streamed = puts
+            .iter()
+            .any(|put| matches!(put.source, PutSource::Stream(_)));
+        let workers = match streamed {
+            true => 1,
+            false => self.workers(batch_flush || !self.options.fsync),
+        };
+        let mut staged = parallel::run(puts.len(), workers, |i| {
+            if progress.interrupted() {
+                return Err(Error::new(
+                    ErrorKind::Interrupted,
+                    "interrupted while storing objects",
+                ));
+            }
+            let done = match twins[i] {
+                Some(first) => Ok(Staged {
+                    content: Content::Same(first),
+                    size: 0,
+                    hash: None,
+                    item_count: None,
+                }),
+                None => self.stage(&puts[i], &targets[i], each_flush, progress),
+            };
+            progress.advance(1);
+            done
+        })?;
         if batch_flush {
             self.flush_contents(&staged, targets)?;
         }
@@ -275,7 +279,13 @@ impl FileStore {
     }
 
     /// Writes one object to a temporary.
-    fn stage(&self, put: &Put, target: &Path, flush: bool) -> Result<Staged> {
+    fn stage(
+        &self,
+        put: &Put,
+        target: &Path,
+        flush: bool,
+        progress: &dyn Progress,
+    ) -> Result<Staged> {
         let path = put.path.as_str();
         let failed = |e| self.io_error("write", path, e);
         if let (PutPath::Hash(_), Some(size)) = (&put.path, put.size)
@@ -330,6 +340,30 @@ impl FileStore {
                 }
             }
             PutSource::Folder(local) => self.stage_folder(local, path, flush)?,
+            PutSource::Stream(stream) => {
+                let mut temporary = temporary(&self.temp_folder()).map_err(failed)?;
+                let (size, hash) = durable::write_blocks(
+                    stream,
+                    put.size,
+                    temporary.as_file_mut(),
+                    put.record_hash.is_some(),
+                    &failed,
+                    progress,
+                )
+                .map_err(|e| match e.place().path {
+                    Some(_) => e,
+                    None => e.store(self.name()).path(path),
+                })?;
+                if flush {
+                    temporary.as_file().sync_data().map_err(failed)?;
+                }
+                Staged {
+                    content: Content::File(temporary.into_temp_path()),
+                    size,
+                    hash,
+                    item_count: None,
+                }
+            }
         };
         match put.size {
             Some(stated) if stated != staged.size => Err(Error::new(

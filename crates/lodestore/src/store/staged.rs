@@ -1,11 +1,15 @@
 //! Staged objects: written in place before their row exists (spec: stores §6).
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::{ObjectWriter, Store};
-use crate::codec::{Manifest, ManifestEntry, ObjectReader, manifest_path};
+use super::{ObjectWriter, PutOutcome, Store};
+use crate::codec::{
+    Manifest, ManifestEntry, ObjectMeta, ObjectReader, content_hash, manifest_path,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::value::Row;
@@ -20,6 +24,18 @@ pub struct StagedObject {
     store: Arc<dyn Store>,
     path: String,
     ext: Option<String>,
+    written: Arc<Mutex<Written>>,
+}
+
+/// What this process wrote, by path in the store, so that it need not be read back to be known.
+type Written = HashMap<String, Known>;
+
+#[derive(Debug)]
+struct Known {
+    size: u64,
+    hash: String,
+    /// Of a local file, which anybody may change.
+    modified: Option<f64>,
 }
 
 impl StagedObject {
@@ -38,6 +54,7 @@ impl StagedObject {
             store,
             path,
             ext: Some(ext.to_owned()).filter(|e| !e.is_empty()),
+            written: Arc::default(),
         })
     }
 
@@ -53,12 +70,33 @@ impl StagedObject {
 
     /// A writer of the object as one file.
     pub fn writer(&self) -> Result<Box<dyn ObjectWriter>> {
-        self.store.writer(&self.path)
+        self.recording(&self.path)
     }
 
     /// A writer of one file of the folder.
     pub fn writer_at(&self, relative: &str) -> Result<Box<dyn ObjectWriter>> {
-        self.store.writer(&self.below(relative)?)
+        self.recording(&self.below(relative)?)
+    }
+
+    /// A writer that leaves word of what it wrote.
+    fn recording(&self, path: &str) -> Result<Box<dyn ObjectWriter>> {
+        Ok(Box::new(RecordingWriter {
+            writer: self.store.writer(path)?,
+            store: Arc::clone(&self.store),
+            written: Arc::clone(&self.written),
+        }))
+    }
+
+    /// The content hash of a file: as it was written, or by reading it.
+    fn hash_of(&self, path: &str, size: u64) -> Result<String> {
+        let known = {
+            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            written.remove(path).filter(|known| known.size == size)
+        };
+        match known {
+            Some(known) if known.modified == modified(&*self.store, path)? => Ok(known.hash),
+            _ => hash_object(&*self.store, path),
+        }
     }
 
     /// The content of one file of the folder; none if it is not there.
@@ -72,7 +110,10 @@ impl StagedObject {
 
     /// Writes one file of the folder, replacing what is there.
     pub fn set(&self, relative: &str, content: &[u8]) -> Result<()> {
-        self.store.put_bytes(&self.below(relative)?, content)
+        let path = self.below(relative)?;
+        self.store.put_bytes(&path, content)?;
+        let (size, hash) = (content.len() as u64, content_hash([content]));
+        record(&*self.store, &self.written, path, size, hash)
     }
 
     /// Deletes one file of the folder. True if it was there.
@@ -115,19 +156,14 @@ impl StagedObject {
         outcome
     }
 
-    fn seal(
-        &self,
-        head: &crate::codec::ObjectMeta,
-        progress: &dyn Progress,
-    ) -> Result<serde_json::Value> {
-        let reader: &dyn ObjectReader = &*self.store;
+    fn seal(&self, head: &ObjectMeta, progress: &dyn Progress) -> Result<serde_json::Value> {
         let (size, hash, item_count) = if head.is_dir {
             let mut entries = Vec::new();
             for (path, size) in self.list()? {
                 if progress.interrupted() {
                     return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
                 }
-                let hash = hash_object(reader, &format!("{}/{path}", self.path))?;
+                let hash = self.hash_of(&format!("{}/{path}", self.path), size)?;
                 entries.push(ManifestEntry {
                     path,
                     size,
@@ -148,7 +184,7 @@ impl StagedObject {
             self.store.sync(&manifest_at)?;
             (manifest.total_size, None, Some(manifest.item_count))
         } else {
-            let hash = hash_object(reader, &self.path)?;
+            let hash = self.hash_of(&self.path, head.size)?;
             self.store.sync(&self.path)?;
             (head.size, Some(hash), None)
         };
@@ -156,7 +192,7 @@ impl StagedObject {
             crate::codec::ObjectFacts {
                 path: &self.path,
                 store: self.store.name(),
-                size,
+                size: Some(size),
                 ext: self.ext.as_deref(),
                 is_dir: head.is_dir,
                 item_count,
@@ -191,6 +227,68 @@ impl StagedObject {
         let path = super::path::ObjectPath::new(&format!("{}/{relative}", self.path))?;
         path.check_names()?;
         Ok(path.as_str().to_owned())
+    }
+}
+
+/// A writer that leaves word of what it wrote.
+struct RecordingWriter {
+    writer: Box<dyn ObjectWriter>,
+    store: Arc<dyn Store>,
+    written: Arc<Mutex<Written>>,
+}
+
+impl Write for RecordingWriter {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.writer.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl ObjectWriter for RecordingWriter {
+    fn written(&self) -> u64 {
+        self.writer.written()
+    }
+
+    fn commit(self: Box<Self>) -> Result<PutOutcome> {
+        let outcome = self.writer.commit()?;
+        if let Some(hash) = &outcome.hash {
+            let (path, hash) = (outcome.path.clone(), hash.clone());
+            record(&*self.store, &self.written, path, outcome.size, hash)?;
+        }
+        Ok(outcome)
+    }
+
+    fn abort(self: Box<Self>) {
+        self.writer.abort();
+    }
+}
+
+fn record(
+    store: &dyn Store,
+    written: &Mutex<Written>,
+    path: String,
+    size: u64,
+    hash: String,
+) -> Result<()> {
+    let modified = modified(store, &path)?;
+    let known = Known {
+        size,
+        hash,
+        modified,
+    };
+    let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+    written.insert(path, known);
+    Ok(())
+}
+
+/// When a local file last changed; none in stores where nobody but a store's client can write.
+fn modified(store: &dyn Store, path: &str) -> Result<Option<f64>> {
+    match store.local_path(path) {
+        Some(_) => Ok(store.head(path)?.and_then(|head| head.modified)),
+        None => Ok(None),
     }
 }
 

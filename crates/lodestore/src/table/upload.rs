@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::rows::key_text;
 use crate::codec::{
-    Chain, EncodeContext, Encoded, Put, PutPath, PutSource, Stores, manifest_path, parallel,
-    record_hash,
+    ArrayStream, ByteStream, Chain, EncodeContext, Encoded, Put, PutPath, PutSource, Stores,
+    manifest_path, parallel, record_write,
 };
 use crate::config::Config;
 use crate::definition::TableName;
@@ -217,13 +217,8 @@ impl<'a> Uploader<'a> {
             .map(|i| &self.heading.attributes[*i])
             .collect();
         self.progress.begin("storing", Some(rows.len() as u64));
-        let (mut done, mut outcome) = if rows.len() == 1 {
-            let job = self.job(0, numbers[0], &mut rows[0], &attributes);
-            let encoded = job.and_then(|job| self.shared().encode_row(job));
-            match encoded.and_then(|row| self.shared().store_rows(vec![row], self.progress)) {
-                Ok(done) => (done, Ok(())),
-                Err(e) => (Vec::new(), Err(e)),
-            }
+        let (mut done, mut outcome) = if rows.len() == 1 || self.brings_streams(rows) {
+            self.run_here(rows, numbers, &attributes)
         } else {
             self.run_overlapped(rows, numbers, &attributes)
         };
@@ -242,6 +237,37 @@ impl<'a> Uploader<'a> {
             }
         }
         outcome.map_err(|e| e.table(&self.table.schema, &self.table.name))
+    }
+
+    /// True if a value is a stream. What feeds it may be foreign code, so the calling thread pulls it.
+    fn brings_streams(&self, rows: &[Vec<Option<Value>>]) -> bool {
+        let mut values = rows
+            .iter()
+            .flat_map(|row| self.columns.iter().filter_map(|c| row[c.at].as_ref()));
+        values.any(is_stream)
+    }
+
+    /// One row after the other, on the calling thread. What was stored comes back also after an error.
+    fn run_here(
+        &self,
+        rows: &mut [Vec<Option<Value>>],
+        numbers: &[usize],
+        attributes: &[&Attribute],
+    ) -> (Vec<Done>, Result<()>) {
+        let many = rows.len() > 1;
+        let mut done = Vec::with_capacity(rows.len());
+        for (index, row) in rows.iter_mut().enumerate() {
+            let job = self.job(index, numbers[index], row, attributes);
+            let encoded = job.and_then(|job| self.shared().encode_row(job));
+            match encoded.and_then(|row| self.shared().store_rows(vec![row], self.progress)) {
+                Ok(row) => done.extend(row),
+                Err(e) => return (done, Err(e)),
+            }
+            if many {
+                self.progress.advance(1);
+            }
+        }
+        (done, Ok(()))
     }
 
     /// Encoders, a writer, and the calling thread feeding them. What was stored comes back also after an error.
@@ -533,16 +559,10 @@ impl Shared<'_> {
                 while let Some(((put, outcome), _)) =
                     stored.next_if(|(_, owner)| *owner == (at, column))
                 {
-                    if let (Some(key), Some(value), Ok(_)) = (put.record_hash, &mut value, &result)
+                    if let (Some(value), Ok(_)) = (&mut value, &result)
+                        && let Err(e) = record_write(value, &put, outcome.hash.as_deref())
                     {
-                        let recorded = match &outcome.hash {
-                            Some(hash) => record_hash(value, key, hash),
-                            None => Err(Error::invalid("the store computed no hash")
-                                .path(put.path.as_str())),
-                        };
-                        if let Err(e) = recorded {
-                            result = Err(e);
-                        }
+                        result = Err(e);
                     }
                     objects.push(Relied {
                         store: put.store,
@@ -649,7 +669,16 @@ pub(super) fn interrupted() -> Error {
 fn put_size(put: &Put) -> u64 {
     match &put.source {
         PutSource::Segments(segments) => segments.iter().map(|s| s.len() as u64).sum(),
-        PutSource::File(_) | PutSource::Folder(_) => STREAMED,
+        PutSource::File(_) | PutSource::Folder(_) | PutSource::Stream(_) => STREAMED,
+    }
+}
+
+fn is_stream(value: &Value) -> bool {
+    match value {
+        Value::Tuple(items) => items.iter().any(is_stream),
+        value => {
+            value.foreign::<ArrayStream>().is_some() || value.foreign::<ByteStream>().is_some()
+        }
     }
 }
 

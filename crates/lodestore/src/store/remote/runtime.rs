@@ -4,8 +4,9 @@
 //! has none of its parent's threads, so it makes its own.
 
 use std::future::Future;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -53,6 +54,17 @@ impl<T> Pending<T> {
         self.0
             .recv()
             .map_err(|_| Error::new(ErrorKind::Store, "a transfer ended early"))
+    }
+
+    /// Waits for its end, for so long at most; none if it has not come.
+    pub(super) fn wait_for(&self, most: Duration) -> Result<Option<T>> {
+        match self.0.recv_timeout(most) {
+            Ok(done) => Ok(Some(done)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Error::new(ErrorKind::Store, "a transfer ended early"))
+            }
+        }
     }
 }
 

@@ -24,10 +24,10 @@ use crate::progress::Progress;
 use crate::store::{PutOutcome, file_write::twins};
 
 /// How often the calling thread asks for interruption.
-const ASK: Duration = Duration::from_millis(50);
+pub(super) const ASK: Duration = Duration::from_millis(50);
 
 /// How long a call that has failed waits for its requests under way. What ends later cleans up after itself.
-const GRACE: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Content-addressed objects above this are looked for before they are sent.
 const LOOK_FIRST: u64 = 1 << 20;
@@ -81,6 +81,36 @@ impl Client {
     }
 
     fn put_checked(&self, puts: &[Put], progress: &dyn Progress) -> Result<Vec<PutOutcome>> {
+        let is_stream = |put: &Put| matches!(put.source, PutSource::Stream(_));
+        if !puts.iter().any(is_stream) {
+            return self.put_tasks(puts, progress);
+        }
+        let others: Vec<Put> = puts.iter().filter(|p| !is_stream(p)).cloned().collect();
+        let mut done = self.put_tasks(&others, progress)?.into_iter();
+        let mut outcomes: Vec<PutOutcome> = Vec::with_capacity(puts.len());
+        for put in puts {
+            let outcome = match &put.source {
+                PutSource::Stream(stream) => self.put_stream(put, stream, progress),
+                _ => done.next().ok_or_else(|| {
+                    Error::new(ErrorKind::Store, "a transfer ended early").store(self.at.name())
+                }),
+            };
+            match outcome {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(e) => {
+                    outcomes.extend(done);
+                    self.discard(&outcomes);
+                    return Err(e);
+                }
+            }
+            if is_stream(put) {
+                progress.advance(1);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn put_tasks(&self, puts: &[Put], progress: &dyn Progress) -> Result<Vec<PutOutcome>> {
         let twins = twins(puts);
         let (send, receive) = channel::<Message>();
         let stop = Arc::new(AtomicBool::new(false));
@@ -187,6 +217,8 @@ impl Client {
                 let size = segments.iter().map(|s| s.len() as u64).sum();
                 (Body::Segments(segments.clone()), size)
             }
+            // Written by the calling thread: see `put_checked`.
+            PutSource::Stream(_) => return Err(Error::invalid("a stream cannot be shared")),
             PutSource::File(local) => {
                 let found = std::fs::metadata(local);
                 let size = found.map_err(|e| Error::io("read", local, e))?.len();

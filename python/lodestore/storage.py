@@ -100,7 +100,9 @@ class ObjectWriter(io.RawIOBase):
         return self._writer.tell()
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        raise io.UnsupportedOperation('this file is written from start to end; open it with mode "w+b" to move about in it')
+        raise io.UnsupportedOperation(
+            'this file is written from start to end; open it with mode "w+b" to move about in it'
+        )
 
     def close(self) -> None:
         if not self.closed:

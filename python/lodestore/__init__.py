@@ -72,7 +72,6 @@ __all__ = [
     "get_codec",
     "ObjectRef",
     "NpyRef",
-    "ArrayStream",
     "SparkAdapter",
     "StorageAdapter",
     "get_storage_adapter",

@@ -121,7 +121,6 @@ __all__ = [
     "get_codec",
     "ObjectRef",
     "NpyRef",
-    "ArrayStream",
     "SparkAdapter",
     "StorageAdapter",
     "get_storage_adapter",

@@ -53,6 +53,7 @@ __all__ = [
     "ObjectReader",
     "ObjectWriter",
     "Query",
+    "RowBlocks",
     "Rows",
     "StagedInsert",
     "StagedObject",

@@ -149,7 +149,7 @@ pub fn collect(global: &Global, args: &GcArgs, delete: bool, force: bool) -> Res
     Ok(stats.format())
 }
 
-fn configuration(global: &Global) -> Result<Config> {
+pub(crate) fn configuration(global: &Global) -> Result<Config> {
     let (config, warnings) = Config::from_env()?;
     for warning in warnings {
         eprintln!("warning: {warning}");

@@ -2,6 +2,7 @@
 
 mod commands;
 mod output;
+mod stores;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,25 @@ enum Command {
     /// Find and remove objects that no row names.
     #[command(subcommand)]
     Gc(Gc),
+    /// Look at the configured stores, and try them.
+    #[command(subcommand)]
+    Store(Store),
+}
+
+#[derive(Subcommand, Debug)]
+enum Store {
+    /// List the configured stores: where they are, and which is the default.
+    List,
+    /// Try everything that Lodestore asks of a store, and say what is wrong. Nothing is left behind.
+    Test {
+        /// Stores; default: all that are configured.
+        stores: Vec<String>,
+    },
+    /// Show objects and bytes by schema and table. Each file of a folder counts as an object.
+    Du {
+        /// Store; default: the configured default store.
+        store: Option<String>,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -93,12 +113,26 @@ fn main() -> ExitCode {
             delete,
             force,
         }) => commands::collect(&cli.global, args, *delete, *force),
+        Command::Store(Store::List) => stores::list(&cli.global),
+        Command::Store(Store::Test { stores }) => {
+            return match stores::test(&cli.global, stores) {
+                Ok((text, true)) => output::print(&text),
+                Ok((text, false)) => {
+                    output::print(&text);
+                    ExitCode::FAILURE
+                }
+                Err(error) => refuse(&error),
+            };
+        }
+        Command::Store(Store::Du { store }) => stores::du(&cli.global, store.as_deref()),
     };
     match result {
         Ok(text) => output::print(&text),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => refuse(&error),
     }
+}
+
+fn refuse(error: &lodestore::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
 }

@@ -53,6 +53,15 @@ pub fn table(
         .join("\n")
 }
 
+/// A name from a store or a configuration, without characters that would steer the terminal.
+pub fn plain(name: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    name.chars().map(escape).collect()
+}
+
 /// Pretty JSON.
 pub fn json(value: &serde_json::Value) -> String {
     format!("{value:#}")

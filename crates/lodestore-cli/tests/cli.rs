@@ -176,3 +176,97 @@ fn gc_removes_only_when_told_to() {
     insta::assert_snapshot!(text(directory.path(), &["gc", "scan", "lab"]));
     assert!(failure(directory.path(), &["gc", "scan"]).contains("SCHEMAS"));
 }
+
+/// A text with what differs from run to run written out.
+fn steady(directory: &Path, text: &str) -> String {
+    let place = directory.canonicalize().unwrap();
+    let text = text.replace(&*place.to_string_lossy(), "DIR");
+    let words = |line: &str| {
+        let mut line = line.to_owned();
+        if let Some(at) = line.find(" ms") {
+            let number = line[..at].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+            line = format!("{}#{}", number.trim_end(), &line[at..]);
+        }
+        line.trim_end().to_owned()
+    };
+    text.lines().map(words).collect::<Vec<_>>().join("\n")
+}
+
+/// Stores of several kinds, one of them wrong, in a configuration file.
+fn configured(directory: &Path) {
+    let stores = serde_json::json!({"stores": {
+        "default": "main", "filepath_default": "raw",
+        "main": {"protocol": "file", "location": "objects"},
+        "raw": {"protocol": "s3", "endpoint": "https://user:SK@s3.lab.org", "bucket": "b", "location": "x/y",
+            "access_key": "AK", "secret_key": "SK"},
+        "gone": {"protocol": "s3", "endpoint": "http://127.0.0.1:1", "bucket": "b", "location": "",
+            "access_key": "AK", "secret_key": "SK"},
+        "tape": {"protocol": "tape", "location": "/dev/st0"},
+    }, "lode": {"stores": {"gone": {"retries": 0, "timeout": 5}}}});
+    std::fs::write(directory.join("datajoint.json"), stores.to_string()).unwrap();
+}
+
+#[test]
+fn store_list_shows_places_and_defaults_and_no_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    configured(directory.path());
+    let shown = text(directory.path(), &["store", "list"]);
+    insta::assert_snapshot!(steady(directory.path(), &shown));
+    let listed = text(directory.path(), &["store", "list", "--json"]);
+    assert!(!listed.contains("SK") && !listed.contains("AK"), "{listed}");
+    let listed = json(directory.path(), &["store", "list", "--json"]);
+    assert_eq!((&listed[1]["store"], &listed[1]["default"]), (&"main".into(), &true.into()));
+}
+
+#[test]
+fn store_test_tries_everything_and_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    configured(directory.path());
+    let shown = text(directory.path(), &["store", "test", "main"]);
+    insta::assert_snapshot!(steady(directory.path(), &shown), @"");
+    let left = walk(&directory.path().join("objects"));
+    assert_eq!(left, Vec::<String>::new());
+}
+
+/// All files below a folder.
+fn walk(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(walk(&path)),
+            false => files.push(path.display().to_string()),
+        }
+    }
+    files
+}
+
+#[test]
+fn store_test_says_what_is_wrong_and_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    configured(directory.path());
+    let output = lode(directory.path(), &["store", "test", "gone", "tape", "nowhere"]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    insta::assert_snapshot!(steady(directory.path(), &shown));
+    let output = lode(directory.path(), &["store", "test", "main", "gone", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&found[0]["passed"], &found[1]["passed"]), (&true.into(), &false.into()));
+    assert_eq!(found[1]["steps"][0]["outcome"], "failed");
+    assert_eq!(found[1]["steps"][1]["outcome"], "skipped");
+}
+
+#[test]
+fn store_du_adds_up_by_schema_and_table() {
+    let directory = laboratory();
+    let objects = directory.path().join("lodestore.db.objects");
+    let hashed = objects.join("_hash/lab/lvauakv4jmvhnolrtwiraf6fsi");
+    std::fs::create_dir_all(hashed.parent().unwrap()).unwrap();
+    std::fs::write(hashed, "hello").unwrap();
+    insta::assert_snapshot!(text(directory.path(), &["store", "du"]), @"");
+    let used = json(directory.path(), &["store", "du", "local", "--json"]);
+    assert_eq!(used["objects"], 3);
+    assert_eq!(used["usage"][0]["table"], serde_json::Value::Null);
+    assert!(failure(directory.path(), &["store", "du", "nowhere"]).contains("nowhere"));
+}

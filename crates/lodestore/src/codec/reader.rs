@@ -84,6 +84,11 @@ pub trait ObjectReader: Send + Sync + fmt::Debug {
     fn open(&self, path: &str) -> Result<Box<dyn ReadSeek>>;
     /// Every file below a folder, recursively, with paths relative to the store's location, sorted.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>>;
+    /// Shows every file below a folder, as [`ObjectReader::list`] does, one after the other and in no order: a store that
+    /// can keeps only some of them in memory. Ends at the first error of `each`.
+    fn visit(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta) -> Result<()>) -> Result<()> {
+        self.list(prefix)?.into_iter().try_for_each(each)
+    }
     /// Base names directly below a folder: (name, is_dir), sorted.
     fn list_dir(&self, prefix: &str) -> Result<Vec<(String, bool)>>;
     /// The object's own file, where the store is a local directory (for memory maps).

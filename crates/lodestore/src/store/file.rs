@@ -413,10 +413,19 @@ impl ObjectReader for FileStore {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
-        let Some(folder) = self.folder(prefix)? else {
-            return Ok(Vec::new());
-        };
         let mut files = Vec::new();
+        self.visit(prefix, &mut |file| {
+            files.push(file);
+            Ok(())
+        })?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    fn visit(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta) -> Result<()>) -> Result<()> {
+        let Some(folder) = self.folder(prefix)? else {
+            return Ok(());
+        };
         let whole_store = folder == self.root;
         let walk = walkdir::WalkDir::new(&folder)
             .follow_links(true)
@@ -444,15 +453,14 @@ impl ObjectReader for FileStore {
                 Err(e) if e.io_error().is_some_and(is_absent) => continue,
                 Err(e) => return Err(self.io_error("list", prefix, e.into())),
             };
-            files.push(ObjectMeta {
+            each(ObjectMeta {
                 path: self.relative(entry.path())?,
                 size: metadata.len(),
                 is_dir: false,
                 modified: modified(&metadata),
-            });
+            })?;
         }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(files)
+        Ok(())
     }
 
     fn list_dir(&self, prefix: &str) -> Result<Vec<(String, bool)>> {

@@ -18,12 +18,16 @@ mod remote;
 mod set;
 mod spec;
 mod staged;
+mod trial;
+mod usage;
 
 pub use file::FileStore;
 pub use remote::RemoteStore;
-pub use set::{SpecSource, StoreSet};
+pub use set::{SpecSource, StoreSet, StoreSummary};
 pub use spec::{Protocol, StoreSpec};
 pub use staged::StagedObject;
+pub use trial::{Outcome, Step, Trial, try_out};
+pub use usage::{Usage, usage};
 
 use std::io::Write;
 use std::sync::Arc;
@@ -130,6 +134,19 @@ pub trait Store: ObjectHandle {
 
     /// Makes `path`, or every file below it, durable, whoever wrote it.
     fn sync(&self, path: &str) -> Result<()>;
+
+    /// Copies an object within the store, replacing what is there. False if the store could not do that by itself, and
+    /// the content went through this process.
+    fn copy(&self, from: &str, to: &str) -> Result<bool> {
+        self.put_bytes(to, &self.read(from)?)?;
+        self.sync(to)?;
+        Ok(false)
+    }
+
+    /// False once the store has turned out not to know conditional puts.
+    fn is_conditional(&self) -> bool {
+        true
+    }
 
     /// Deletes one object. True if it was there. Empty folders above it are removed, up to the location.
     fn delete(&self, path: &str) -> Result<bool>;

@@ -29,6 +29,23 @@ pub struct StoreSet {
     opened: Mutex<HashMap<String, Opened>>,
 }
 
+/// A configured store as it is shown: never with a secret.
+#[derive(Debug)]
+pub struct StoreSummary {
+    /// Store name.
+    pub name: String,
+    /// Protocol; empty if the specification is wrong.
+    pub protocol: String,
+    /// Where it is; empty if the specification is wrong.
+    pub location: String,
+    /// True if columns without a store name use it.
+    pub is_default: bool,
+    /// True if `<filepath@>` without a store name uses it.
+    pub is_filepath_default: bool,
+    /// What is wrong with the specification.
+    pub problem: Option<Error>,
+}
+
 struct Opened {
     spec: StoreSpec,
     options: StoreOptions,
@@ -70,6 +87,27 @@ impl StoreSet {
     /// All store names, sorted.
     pub fn names(&self) -> Vec<String> {
         self.source.names()
+    }
+
+    /// All stores, sorted by name. None is opened.
+    pub fn describe(&self) -> Vec<StoreSummary> {
+        let default = self.source.default_name(false).ok();
+        let filepath = self.source.default_name(true).ok();
+        let describe = |name: String| {
+            let (protocol, location, problem) = match self.source.spec(&name) {
+                Ok(spec) => (spec.protocol.as_str().to_owned(), spec.place(), None),
+                Err(e) => (String::new(), String::new(), Some(e)),
+            };
+            StoreSummary {
+                protocol,
+                location,
+                is_default: default.as_ref() == Some(&name),
+                is_filepath_default: filepath.as_ref() == Some(&name),
+                problem,
+                name,
+            }
+        };
+        self.names().into_iter().map(describe).collect()
     }
 
     /// The name that a store name in a type or in metadata stands for: `None` and `""` mean the default. An error for a

@@ -169,6 +169,26 @@ impl StoreSpec {
         Ok(spec)
     }
 
+    /// Where the store is, for people: never with a secret.
+    pub fn place(&self) -> String {
+        let text = |key: &str| self.connection.get(key).and_then(|v| v.as_str()).unwrap_or("");
+        let cloud = |scheme: &str, bucket: &str| match self.location.as_str() {
+            "" => format!("{scheme}://{bucket}"),
+            location => format!("{scheme}://{bucket}/{location}"),
+        };
+        match &self.protocol {
+            Protocol::File => self.location.clone(),
+            Protocol::Memory => "this process".to_owned(),
+            Protocol::S3 => format!(
+                "{} at {}",
+                cloud("s3", text("bucket")),
+                without_login(text("endpoint"))
+            ),
+            Protocol::Gcs => cloud("gs", text("bucket")),
+            Protocol::Azure => cloud("az", text("container")),
+        }
+    }
+
     fn check_prefixes(&self) -> Result<()> {
         let mut sections = vec![
             ("hash_prefix", self.hash_prefix.as_str()),
@@ -195,6 +215,17 @@ impl StoreSpec {
         }
         Ok(())
     }
+}
+
+/// An endpoint without what some write into it to log in.
+fn without_login(endpoint: &str) -> String {
+    let address = endpoint.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}{host}")
 }
 
 /// True if `path` is `section` or lies below it.

@@ -410,6 +410,7 @@ fn permission(action: &str) -> &'static str {
         "list" => "list objects",
         "delete" => "delete objects",
         "write" => "write objects",
+        "copy" => "read and write objects",
         _ => "read and list objects",
     }
 }

@@ -3,7 +3,10 @@
 //! Listings are complete or an error, and never answered from memory: deletion is decided by them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::future::ready;
+use std::sync::mpsc::sync_channel;
 
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta as Found, ObjectStoreExt};
@@ -21,6 +24,9 @@ const FEW: usize = 64;
 
 /// Objects that one request for a listing brings.
 const PAGE: usize = 1000;
+
+/// Pages of a listing that wait for whoever looks at them.
+const PAGES: usize = 4;
 
 impl Client {
     /// Metadata of an object or a folder.
@@ -146,28 +152,66 @@ impl Client {
 
     /// Every object below a folder, sorted by path.
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>> {
+        let mut files: Vec<ObjectMeta> = self.files(prefix).await?.try_collect().await?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+
+    /// Shows every object below a folder; a few pages are in memory at once.
+    pub(super) fn visit(
+        &self,
+        prefix: &str,
+        each: &mut dyn FnMut(ObjectMeta) -> Result<()>,
+    ) -> Result<()> {
+        let (client, prefix) = (self.clone(), prefix.to_owned());
+        let (send, receive) = sync_channel(PAGES);
+        let listing = runtime::start(async move {
+            let mut pages = client.files(&prefix).await?.try_chunks(PAGE);
+            while let Some(page) = pages.next().await {
+                let (page, end) = match page {
+                    Ok(page) => (page, Ok(())),
+                    Err(broken) => (broken.0, Err(broken.1)),
+                };
+                let send = send.clone();
+                let sent = runtime::blocking(move || send.send(page)).await?;
+                end?;
+                if sent.is_err() {
+                    // Nobody wants the rest.
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        for page in receive {
+            page.into_iter().try_for_each(&mut *each)?;
+        }
+        listing.wait()?
+    }
+
+    /// Every object below a folder, as the store lists them.
+    async fn files(&self, prefix: &str) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
         let (folder, whole) = self.folder(prefix).await?;
-        let mut found = self.session.clients.store.list(folder.as_ref());
-        let mut files = Vec::new();
-        while let Some(one) = found.next().await {
-            let one = one.map_err(|e| self.unlisted(prefix, &e))?;
-            let Some(path) = self.relative(&one.location) else {
-                continue;
+        let found = self.session.clients.store.list(folder.as_ref());
+        let (client, prefix) = (self.clone(), prefix.to_owned());
+        let file = move |one: Result<Found, _>| {
+            let one = match one {
+                Ok(one) => one,
+                Err(e) => return Some(Err(client.unlisted(&prefix, &e))),
             };
+            let path = client.relative(&one.location)?;
             let own = path.split('/').next() == Some(OWN_SECTION);
             // What lies at the folder's own path is not below it.
             if (whole && own) || Some(&one.location) == folder.as_ref() {
-                continue;
+                return None;
             }
-            files.push(ObjectMeta {
+            Some(Ok(ObjectMeta {
                 path,
                 size: one.size,
                 is_dir: false,
                 modified: Some(seconds(&one)),
-            });
-        }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(files)
+            }))
+        };
+        Ok(found.filter_map(move |one| ready(file(one))).boxed())
     }
 
     /// Names directly below a folder.
@@ -195,6 +239,17 @@ impl Client {
             }
         }
         Ok(names.into_iter().collect())
+    }
+
+    /// Copies an object.
+    pub(super) async fn copy(&self, from: &str, to: &str) -> Result<()> {
+        let (source, target) = (self.at.key(from)?, self.at.target(to)?);
+        let _leave = self.session.request().await;
+        match self.session.clients.store.copy(&source, &target).await {
+            Ok(()) => Ok(()),
+            Err(e) if is_absent(&e) => Err(self.at.missing(from)),
+            Err(e) => Err(self.at.failed("copy", from, &e)),
+        }
     }
 
     /// Deletes an object. True if it was there: stores do not say, so it is asked first.
@@ -241,7 +296,7 @@ impl Client {
         let below = self.session.clients.store.list(folder.as_ref());
         let keys: Vec<Path> = below
             .map_ok(|found| found.location)
-            .try_filter(|location| std::future::ready(Some(location) != folder.as_ref()))
+            .try_filter(|location| ready(Some(location) != folder.as_ref()))
             .try_collect()
             .await
             .map_err(|e| self.unlisted(prefix, &e))?;

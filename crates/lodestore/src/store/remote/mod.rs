@@ -21,7 +21,7 @@ mod writer;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path as LocalPath, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -302,6 +302,10 @@ impl ObjectReader for RemoteStore {
         runtime::wait(async move { client.list(&prefix).await })
     }
 
+    fn visit(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta) -> Result<()>) -> Result<()> {
+        self.client()?.visit(prefix, each)
+    }
+
     fn list_dir(&self, prefix: &str) -> Result<Vec<(String, bool)>> {
         let (client, prefix) = (self.client()?, prefix.to_owned());
         runtime::wait(async move { client.list_dir(&prefix).await })
@@ -390,6 +394,17 @@ impl Store for RemoteStore {
     /// What a store has acknowledged is durable.
     fn sync(&self, _path: &str) -> Result<()> {
         Ok(())
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Result<bool> {
+        let (client, from, to) = (self.client()?, from.to_owned(), to.to_owned());
+        runtime::wait(async move { client.copy(&from, &to).await })?;
+        Ok(true)
+    }
+
+    fn is_conditional(&self) -> bool {
+        self.client()
+            .map_or(true, |c| c.session.conditional.load(Ordering::Relaxed))
     }
 
     fn delete(&self, path: &str) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! The Python door: PyO3 classes over handles of the engine. Conversion only; behaviour lives in `lodestore`.
 //!
 //! One file a concept. `value`, `output`, `error`, `blob`, `codec`, `refs`, `streams` and `gcapi` convert values and errors;
+//! `adapter` is the stores of plug-ins;
 //! `config`, `connection`, `query`, `table` and `progress` are the handles behind the public classes of
 //! `python/lodestore/`. One call crosses the boundary per user call; the GIL is released while the engine works.
 
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod adapter;
 mod alter;
 mod blob;
 mod codec;
@@ -43,6 +45,7 @@ fn _lodestore(m: &Bound<'_, PyModule>) -> PyResult<()> {
     staged::register(m)?;
     refs::register(m)?;
     config::register(m)?;
+    adapter::register(m)?;
     progress::register(m)?;
     connection::register(m)?;
     query::register(m)?;

@@ -302,12 +302,11 @@ impl PyWriter {
     }
 
     /// Bytes written so far.
-    fn tell(&self) -> u64 {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .map_or(0, |w| w.written())
+    fn tell(&self, py: Python<'_>) -> u64 {
+        py.detach(|| {
+            let writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.as_ref().map_or(0, |w| w.written())
+        })
     }
 
     /// Makes the object durable and visible. Closing again does nothing.
@@ -327,6 +326,16 @@ impl PyWriter {
                 writer.abort();
             }
         });
+    }
+}
+
+/// Giving up an object may need the interpreter on other threads (plug-in stores), so it is let go of here, too.
+impl Drop for PyWriter {
+    fn drop(&mut self) {
+        let writer = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = writer.take() {
+            Python::attach(|py| py.detach(|| drop(writer)));
+        }
     }
 }
 
@@ -392,6 +401,16 @@ impl PyStagedInsert {
     /// Removes the objects, unless the row was inserted or may have been.
     fn abort(&self, py: Python<'_>) {
         py.detach(|| drop(self.lock().take()));
+    }
+}
+
+/// As for [`PyWriter`].
+impl Drop for PyStagedInsert {
+    fn drop(&mut self) {
+        let staged = self.staged.get_mut();
+        if let Some(staged) = staged.unwrap_or_else(PoisonError::into_inner).take() {
+            Python::attach(|py| py.detach(|| drop(staged)));
+        }
     }
 }
 

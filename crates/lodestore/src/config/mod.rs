@@ -9,9 +9,12 @@
 
 mod keys;
 mod load;
+mod protocols;
 mod stores;
 mod template;
 mod url;
+
+pub(crate) use protocols::{check_protocol, set_protocols};
 
 pub use load::{FILE_NAME, SECRETS_NAME, SYSTEM_SECRETS, Sources, find_config_file};
 
@@ -316,7 +319,7 @@ impl Config {
         match key.strip_prefix("stores.") {
             Some(path) => path
                 .split_once('.')
-                .is_some_and(|(_, attr)| stores::SECRET_ATTRIBUTES.contains(&attr)),
+                .is_some_and(|(_, attribute)| stores::is_secret(attribute)),
             None => keys::find(key).is_some_and(|k| k.kind == keys::Kind::Secret),
         }
     }

@@ -2,17 +2,27 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Config, Entry, LOCAL_STORE, MASK, Origin, State};
+use super::{Config, Entry, LOCAL_STORE, MASK, Origin, State, check_protocol};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 
 /// Attributes of a store that are never shown.
-pub(super) const SECRET_ATTRIBUTES: &[&str] = &[
+const SECRET_ATTRIBUTES: &[&str] = &[
     "secret_key",
     "token",
     "account_key",
     "connection_string",
     "access_key",
 ];
+
+/// Words in the names of plug-ins' attributes that tell a secret.
+const SECRET_WORDS: &[&str] = &["secret", "password", "passphrase", "token", "credential"];
+
+/// True for an attribute of a store that is never shown.
+pub(super) fn is_secret(attribute: &str) -> bool {
+    let name = attribute.to_lowercase();
+    let told = SECRET_WORDS.iter().any(|word| name.contains(word)) || name.ends_with("_key");
+    SECRET_ATTRIBUTES.contains(&attribute) || told && !COMMON.contains(&attribute)
+}
 
 const COMMON: &[&str] = &[
     "protocol",
@@ -109,13 +119,16 @@ impl Config {
     /// `Config` for an unknown store or protocol, missing or unknown keys, overlapping prefixes.
     pub fn store_spec(&self, name: Option<&str>, filepath: bool) -> Result<Map<String, Json>> {
         let name = self.resolve_store(name, filepath)?;
-        let state = self.read();
-        let raw = match state.stores.get(&name) {
-            Some((spec, _)) => spec.clone(),
-            None => state
-                .implicit_store(&name)
-                .ok_or_else(|| state.unknown_store(&name))?,
+        let raw = {
+            let state = self.read();
+            match state.stores.get(&name) {
+                Some((spec, _)) => spec.clone(),
+                None => state
+                    .implicit_store(&name)
+                    .ok_or_else(|| state.unknown_store(&name))?,
+            }
         };
+        // Not under the lock: a plug-in checks its own keys.
         check(&name, raw)
     }
 }
@@ -262,7 +275,7 @@ impl State {
             .map(|(name, stored)| (name.clone(), stored.clone()));
         for (name, (spec, origin)) in explicit.chain(implicit) {
             for (attribute, value) in spec {
-                let secret = SECRET_ATTRIBUTES.contains(&attribute.as_str()) && !value.is_null();
+                let secret = is_secret(attribute) && !value.is_null();
                 entries.push(Entry {
                     key: format!("stores.{name}.{attribute}"),
                     value: if secret { json!(MASK) } else { value },
@@ -285,7 +298,11 @@ fn check(name: &str, mut spec: Map<String, Json>) -> Result<Map<String, Json>> {
                 .hint("It is one of file, s3, gcs, azure, memory."));
         }
     };
+    spec.insert("protocol".into(), json!(protocol));
     let Some((_, required, allowed)) = PROTOCOLS.iter().find(|(p, ..)| *p == protocol) else {
+        if check_protocol(&protocol, name, &spec)? {
+            return with_defaults(&protocol, spec).map_err(fail);
+        }
         let error = fail(format!("unknown protocol `{protocol}`"))
             .hint("Known are file, s3, gcs, azure, memory.");
         return Err(
@@ -295,7 +312,6 @@ fn check(name: &str, mut spec: Map<String, Json>) -> Result<Map<String, Json>> {
             },
         );
     };
-    spec.insert("protocol".into(), json!(protocol));
     let missing: Vec<&str> = required
         .iter()
         .copied()
@@ -323,6 +339,11 @@ fn check(name: &str, mut spec: Map<String, Json>) -> Result<Map<String, Json>> {
             None => error,
         });
     }
+    with_defaults(&protocol, spec).map_err(fail)
+}
+
+/// Fills in what was left out, and checks what was not.
+fn with_defaults(protocol: &str, mut spec: Map<String, Json>) -> Result<Map<String, Json>, String> {
     let mut default = |key: &str, value: Json| {
         if spec.get(key).is_none_or(|v| v.is_null()) {
             spec.insert(key.to_string(), value);
@@ -340,13 +361,16 @@ fn check(name: &str, mut spec: Map<String, Json>) -> Result<Map<String, Json>> {
     if protocol == "memory" {
         default("location", json!(""));
     }
-    check_values(&spec).map_err(fail)?;
+    let is_plugin = PROTOCOLS.iter().all(|(p, ..)| *p != protocol);
+    check_values(&spec, is_plugin)?;
     Ok(spec)
 }
 
-fn check_values(spec: &Map<String, Json>) -> Result<(), String> {
+fn check_values(spec: &Map<String, Json>, is_plugin: bool) -> Result<(), String> {
     for (key, value) in spec {
-        let text_expected = !["subfolding", "token_length", "secure"].contains(&key.as_str());
+        // A plug-in's own keys are its own matter.
+        let text_expected = !["subfolding", "token_length", "secure"].contains(&key.as_str())
+            && (!is_plugin || COMMON.contains(&key.as_str()));
         if text_expected && !value.is_string() && !value.is_null() {
             return Err(format!("`{key}` must be a text, not {value}"));
         }

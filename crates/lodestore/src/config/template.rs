@@ -28,7 +28,7 @@ impl Config {
             .and_then(|v| v.as_object().cloned())
             .unwrap_or_default();
         for spec in block.values_mut().filter_map(Json::as_object_mut) {
-            spec.retain(|key, _| !stores::SECRET_ATTRIBUTES.contains(&key.as_str()));
+            spec.retain(|key, _| !stores::is_secret(key));
         }
         if !block.is_empty() {
             file.insert("stores".into(), Json::Object(block));

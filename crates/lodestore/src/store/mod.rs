@@ -8,6 +8,7 @@
 //! Every store passes one conformance suite, `tests/store_conformance.rs`. Faults are injected by a wrapper store
 //! ([`fault::FaultStore`]), not by flags in the code.
 
+pub mod adapter;
 mod durable;
 pub mod fault;
 mod fault_client;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::{ObjectHandle, Put};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 
 /// How stores behave that is not part of their specification (settings `lode.*`).
@@ -188,7 +189,7 @@ pub trait ObjectWriter: Write + Send {
 
 /// Opens a store by its specification.
 pub fn open(spec: &StoreSpec, options: &StoreOptions) -> Result<Arc<dyn Store>> {
-    match spec.protocol {
+    match &spec.protocol {
         Protocol::File => Ok(Arc::new(FileStore::open(spec.clone(), options.clone())?)),
         Protocol::Memory => Ok(Arc::new(RemoteStore::memory(
             spec.clone(),
@@ -196,6 +197,18 @@ pub fn open(spec: &StoreSpec, options: &StoreOptions) -> Result<Arc<dyn Store>> 
         )?)),
         Protocol::S3 | Protocol::Gcs | Protocol::Azure => {
             Ok(Arc::new(RemoteStore::open(spec.clone(), options.clone())?))
+        }
+        Protocol::Plugin(name) => {
+            let adapter = adapter::find(name)?.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Config,
+                    format!("store `{}`: no plug-in knows the protocol `{name}`", spec.name),
+                )
+                .store(&spec.name)
+            })?;
+            let files = adapter.open(spec)?;
+            let store = RemoteStore::plugin(spec.clone(), options.clone(), files)?;
+            Ok(Arc::new(store))
         }
     }
 }

@@ -191,15 +191,15 @@ impl StoreSet {
     fn opened(&self, name: &str) -> Result<Arc<dyn Store>> {
         let spec = self.source.spec(name)?;
         let options = self.source.options(name);
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = opened.get(name) {
-            // What is in memory would be lost by opening anew.
-            if known.spec == spec && (known.options == options || spec.protocol == Protocol::Memory)
-            {
-                return Ok(known.store.clone());
-            }
+        if let Some(known) = self.known(name, &spec, &options) {
+            return Ok(known);
         }
+        // Not under the lock: opening may run other people's code.
         let store = open(&spec, &options)?;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = opened.get(name).filter(|o| o.serves(&spec, &options)) {
+            return Ok(first.store.clone());
+        }
         opened.insert(
             name.to_owned(),
             Opened {
@@ -209,6 +209,25 @@ impl StoreSet {
             },
         );
         Ok(store)
+    }
+
+    /// The store of this name, if it is open and its configuration did not change.
+    fn known(
+        &self,
+        name: &str,
+        spec: &StoreSpec,
+        options: &StoreOptions,
+    ) -> Option<Arc<dyn Store>> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = opened.get(name).filter(|o| o.serves(spec, options))?;
+        Some(known.store.clone())
+    }
+}
+
+impl Opened {
+    fn serves(&self, spec: &StoreSpec, options: &StoreOptions) -> bool {
+        // What is in memory would be lost by opening anew.
+        self.spec == *spec && (self.options == *options || spec.protocol == Protocol::Memory)
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a configured store is: its keys, checked (spec: stores §2.1).
 
+use std::sync::Arc;
+
+use crate::config::check_protocol;
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 
 /// How a store is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Protocol {
     File,
@@ -12,17 +15,20 @@ pub enum Protocol {
     Azure,
     /// In this process's memory, for tests.
     Memory,
+    /// By a plug-in, see [`adapter`](super::adapter).
+    Plugin(Arc<str>),
 }
 
 impl Protocol {
     /// As configuration spells it.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Protocol::File => "file",
             Protocol::S3 => "s3",
             Protocol::Gcs => "gcs",
             Protocol::Azure => "azure",
             Protocol::Memory => "memory",
+            Protocol::Plugin(name) => name,
         }
     }
 
@@ -38,23 +44,24 @@ impl Protocol {
         .find(|p| p.as_str() == text)
     }
 
-    fn required(self) -> &'static [&'static str] {
+    fn required(&self) -> &'static [&'static str] {
         match self {
             Protocol::File => &["location"],
             Protocol::S3 => &["endpoint", "bucket", "location"],
             Protocol::Gcs => &["bucket", "location"],
             Protocol::Azure => &["container", "location"],
-            Protocol::Memory => &[],
+            Protocol::Memory | Protocol::Plugin(_) => &[],
         }
     }
 
-    fn optional(self) -> &'static [&'static str] {
+    fn optional(&self) -> &'static [&'static str] {
         match self {
             Protocol::File => &[],
             Protocol::S3 => &["access_key", "secret_key", "secure", "proxy_server"],
             Protocol::Gcs => &["token", "project"],
             Protocol::Azure => &["account_name", "account_key", "connection_string"],
             Protocol::Memory => &["location"],
+            Protocol::Plugin(_) => &[],
         }
     }
 }
@@ -142,7 +149,11 @@ impl StoreSpec {
     ) -> Result<Self> {
         let reader = Reader { name, keys };
         let protocol = reader.protocol()?;
-        reader.check_keys(protocol)?;
+        // A plug-in knows its own keys, and gets all of them.
+        let is_plugin = matches!(protocol, Protocol::Plugin(_));
+        if !is_plugin {
+            reader.check_keys(&protocol)?;
+        }
         let mut spec = StoreSpec {
             protocol,
             ..Self::file(name, reader.text("location")?.unwrap_or_default())
@@ -163,7 +174,7 @@ impl StoreSpec {
         spec.check_prefixes()?;
         spec.connection = keys
             .iter()
-            .filter(|(k, _)| !COMMON.contains(&k.as_str()) && *k != "location")
+            .filter(|(k, _)| is_plugin || !COMMON.contains(&k.as_str()) && *k != "location")
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
         Ok(spec)
@@ -186,6 +197,7 @@ impl StoreSpec {
             ),
             Protocol::Gcs => cloud("gs", text("bucket")),
             Protocol::Azure => cloud("az", text("container")),
+            Protocol::Plugin(name) => format!("{name}://{}", self.location),
         }
     }
 
@@ -254,16 +266,21 @@ impl Reader<'_> {
                 .error("the key `protocol` is missing")
                 .hint("Known protocols: file, s3, gcs, azure."));
         };
-        Protocol::parse(&text.to_lowercase()).ok_or_else(|| {
-            let error = self.error(format!("the protocol `{text}` is unknown"));
-            match did_you_mean(&text, ["file", "s3", "gcs", "azure"]) {
-                Some(hint) => error.hint(hint),
-                None => error.hint("Known protocols: file, s3, gcs, azure."),
-            }
+        let name = text.to_lowercase();
+        if let Some(known) = Protocol::parse(&name) {
+            return Ok(known);
+        }
+        if check_protocol(&name, self.name, self.keys)? {
+            return Ok(Protocol::Plugin(name.into()));
+        }
+        let error = self.error(format!("the protocol `{text}` is unknown"));
+        Err(match did_you_mean(&text, ["file", "s3", "gcs", "azure"]) {
+            Some(hint) => error.hint(hint),
+            None => error.hint("Known protocols: file, s3, gcs, azure, and those of installed plug-ins (in Python)."),
         })
     }
 
-    fn check_keys(&self, protocol: Protocol) -> Result<()> {
+    fn check_keys(&self, protocol: &Protocol) -> Result<()> {
         let allowed = || {
             COMMON
                 .iter()

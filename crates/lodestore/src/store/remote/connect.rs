@@ -12,6 +12,7 @@ use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, Retry
 
 use super::Site;
 use super::wire::Wire;
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Protocol, StoreSpec};
 
@@ -50,10 +51,9 @@ pub(super) fn bucket(spec: &StoreSpec) -> String {
 
 /// What must never be shown.
 pub(super) fn secrets(spec: &StoreSpec) -> Vec<String> {
-    let mut secrets: Vec<String> = ["secret_key", "token", "account_key", "connection_string"]
-        .iter()
-        .filter_map(|key| text(spec, key))
-        .collect();
+    let secret = |key: &&String| Config::is_secret(&format!("stores.{}.{key}", spec.name));
+    let keys = spec.connection.keys().filter(secret);
+    let mut secrets: Vec<String> = keys.filter_map(|key| text(spec, key)).collect();
     if let Some(connection) = text(spec, "connection_string") {
         let parts = pairs(&connection);
         let secret =
@@ -92,7 +92,7 @@ pub(super) fn check_location(spec: &StoreSpec) -> Result<()> {
     if location.contains('\0') {
         return refuse("contains a NUL character", "Write the plain prefix.");
     }
-    if super::key::is_escaped(&super::key::escape(location)) && !can_escape(spec.protocol) {
+    if super::key::is_escaped(&super::key::escape(location)) && !can_escape(&spec.protocol) {
         return refuse(
             "begins or ends with a slash, or has an empty part or a control character",
             "Write it without.",
@@ -102,8 +102,11 @@ pub(super) fn check_location(spec: &StoreSpec) -> Result<()> {
 }
 
 /// True if keys that the library cannot hold can still be reached.
-pub(super) fn can_escape(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Memory | Protocol::S3)
+pub(super) fn can_escape(protocol: &Protocol) -> bool {
+    matches!(
+        protocol,
+        Protocol::Memory | Protocol::S3 | Protocol::Plugin(_)
+    )
 }
 
 /// The clients of a site.
@@ -119,7 +122,9 @@ pub(super) fn connect(at: &Site) -> Result<Clients> {
         Protocol::S3 => s3(at),
         Protocol::Gcs => gcs(at),
         Protocol::Azure => azure(at),
-        Protocol::File | Protocol::Memory => Err(Error::invalid("this protocol has no server")),
+        Protocol::File | Protocol::Memory | Protocol::Plugin(_) => {
+            Err(Error::invalid("this protocol has no server"))
+        }
     }
 }
 

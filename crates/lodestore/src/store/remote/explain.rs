@@ -107,8 +107,26 @@ pub(super) enum Verdict {
     Failed,
 }
 
+/// The error of a plug-in that a failure holds.
+fn of_plugin(failure: &Failure) -> Option<&Error> {
+    let mut link: Option<&(dyn StdError + 'static)> = Some(failure);
+    while let Some(error) = link {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own);
+        }
+        link = error.source();
+    }
+    None
+}
+
 /// Judges a failed conditional put.
 pub(super) fn judge(failure: &Failure) -> Verdict {
+    if let Some(own) = of_plugin(failure) {
+        return match own.kind() {
+            ErrorKind::Store => Verdict::Doubt,
+            _ => Verdict::Failed,
+        };
+    }
     let facts = Facts::of(failure);
     match failure {
         // Someone else is writing there at this moment.
@@ -193,7 +211,14 @@ impl Site {
         } else {
             format!("{path} in store `{}`", self.name())
         };
-        let (why, hint) = self.reason(action, failure, &facts);
+        let own = of_plugin(failure);
+        let (why, hint) = match own {
+            Some(own) => (
+                Some(self.scrubbed(own.message())),
+                own.hint_text().map(str::to_owned),
+            ),
+            None => self.reason(action, failure, &facts),
+        };
         let why = match why {
             Some(why) => why,
             None => self.scrubbed(&facts.text),
@@ -205,6 +230,9 @@ impl Site {
         .store(self.name());
         if !path.is_empty() {
             error = error.path(path);
+        }
+        if let Some(own) = own {
+            error = error.with_source(own.clone());
         }
         match hint {
             Some(hint) => error.hint(hint),

@@ -356,7 +356,7 @@ impl Client {
     /// The key of a folder to list, none for the whole bucket; and whether it is the whole store.
     async fn folder(&self, prefix: &str) -> Result<(Option<Path>, bool)> {
         let whole = prefix.is_empty() || prefix == "/";
-        let key = match (whole, self.at.spec.location.as_str()) {
+        let key = match (whole, self.at.location()) {
             (false, _) => self.at.key(prefix)?,
             (true, "") => return Ok((None, true)),
             (true, location) => self.at.named(key::to_path(location))?,

@@ -5,6 +5,7 @@
 //! names in `key.rs` and `wire.rs`, reading in `read.rs` and `open.rs`, writing in `write.rs`, `create.rs`,
 //! `multipart.rs` and `writer.rs`, listing and deleting in `list.rs`, and errors in words in `explain.rs`.
 
+mod bridge;
 mod connect;
 mod create;
 mod explain;
@@ -30,7 +31,9 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::bridge::Bridge;
 use self::connect::Clients;
+use super::adapter::FileSystem;
 use super::path::{self, ObjectPath};
 use super::{ObjectWriter, Protocol, PutOutcome, Store, StoreOptions, StoreSpec};
 use crate::codec::{ObjectHandle, ObjectMeta, ObjectReader, Put, ReadSeek};
@@ -64,6 +67,8 @@ struct Site {
     bucket: String,
     /// What must not be shown.
     secrets: Vec<String>,
+    /// The file system of a plug-in's store, which names its paths itself.
+    files: Option<Arc<dyn FileSystem>>,
 }
 
 /// The clients of one process, and the bounds on what they have under way.
@@ -131,7 +136,7 @@ impl RemoteStore {
     /// A store of protocol `s3`, `gcs` or `azure`. Nothing is asked of the server yet; what is wrong with the
     /// specification itself is an error ([`ErrorKind::Config`]).
     pub fn open(spec: StoreSpec, options: StoreOptions) -> Result<Self> {
-        let store = Self::at(spec, options, Source::Spec)?;
+        let store = Self::at(spec, options, Source::Spec, None)?;
         store.client()?;
         Ok(store)
     }
@@ -149,16 +154,34 @@ impl RemoteStore {
         options: StoreOptions,
         client: Arc<dyn ObjectStore>,
     ) -> Result<Self> {
-        Self::at(spec, options, Source::Given(client))
+        Self::at(spec, options, Source::Given(client), None)
     }
 
-    fn at(spec: StoreSpec, options: StoreOptions, source: Source) -> Result<Self> {
-        connect::check_location(&spec)?;
+    /// A store over the file system of a plug-in.
+    pub fn plugin(
+        spec: StoreSpec,
+        options: StoreOptions,
+        files: Arc<dyn FileSystem>,
+    ) -> Result<Self> {
+        let client = Arc::new(Bridge(Arc::clone(&files)));
+        Self::at(spec, options, Source::Given(client), Some(files))
+    }
+
+    fn at(
+        spec: StoreSpec,
+        options: StoreOptions,
+        source: Source,
+        files: Option<Arc<dyn FileSystem>>,
+    ) -> Result<Self> {
+        if files.is_none() {
+            connect::check_location(&spec)?;
+        }
         let at = Site {
             bucket: connect::bucket(&spec),
             secrets: connect::secrets(&spec),
             spec,
             options,
+            files,
         };
         Ok(RemoteStore {
             at: Arc::new(at),
@@ -199,9 +222,17 @@ impl Site {
         &self.spec.name
     }
 
-    /// `location` and a slash, verbatim; empty if the location is.
+    /// `location`, verbatim. Empty for a plug-in, which adds it by itself.
+    fn location(&self) -> &str {
+        match self.files {
+            Some(_) => "",
+            None => &self.spec.location,
+        }
+    }
+
+    /// The location and a slash; empty if the location is.
     fn base(&self) -> String {
-        match self.spec.location.as_str() {
+        match self.location() {
             "" => String::new(),
             location => format!("{location}/"),
         }
@@ -212,7 +243,7 @@ impl Site {
         let checked = ObjectPath::new(path).map_err(|e| e.store(self.name()))?;
         let place = |e: Error| e.store(self.name()).path(path);
         let key = key::to_path(&format!("{}{checked}", self.base())).map_err(place)?;
-        if key::is_escaped(key.as_ref()) && !connect::can_escape(self.spec.protocol) {
+        if key::is_escaped(key.as_ref()) && !connect::can_escape(&self.spec.protocol) {
             return Err(place(Error::new(
                 ErrorKind::Value,
                 format!(
@@ -230,7 +261,8 @@ impl Site {
         let checked = ObjectPath::new(path).map_err(place)?;
         checked.check_names().map_err(place)?;
         let length = self.base().len() + checked.as_str().len();
-        if length > key::MAX_KEY && self.spec.protocol != Protocol::Memory {
+        let bounded = self.files.is_none() && self.spec.protocol != Protocol::Memory;
+        if length > key::MAX_KEY && bounded {
             return Err(place(
                 Error::new(
                     ErrorKind::Value,
@@ -246,6 +278,9 @@ impl Site {
     }
 
     fn full_path(&self, path: &str) -> String {
+        if let Some(files) = &self.files {
+            return files.full_path(path);
+        }
         let parts = [&*self.bucket, &*self.spec.location, path];
         let parts: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
         parts.join("/")
@@ -320,12 +355,15 @@ impl ObjectReader for RemoteStore {
     }
 
     fn url(&self, path: &str) -> String {
+        if let Some(files) = &self.at.files {
+            return files.url(path);
+        }
         let full = self.at.full_path(path);
-        match self.at.spec.protocol {
+        match &self.at.spec.protocol {
             Protocol::S3 => format!("s3://{full}"),
             Protocol::Gcs => format!("gs://{full}"),
             Protocol::Azure => format!("az://{full}"),
-            Protocol::Memory | Protocol::File => format!("memory://{}/{full}", self.name()),
+            other => format!("{}://{}/{full}", other.as_str(), self.name()),
         }
     }
 

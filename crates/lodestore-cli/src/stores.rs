@@ -25,7 +25,10 @@ pub fn list(global: &Global) -> Result<String> {
         return Ok(output::json(&json!(list)));
     }
     let rows = stores.iter().map(|s| {
-        let marks = [(s.is_default, "default"), (s.is_filepath_default, "filepath")];
+        let marks = [
+            (s.is_default, "default"),
+            (s.is_filepath_default, "filepath"),
+        ];
         let marks = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark);
         let location = match &s.problem {
             Some(problem) => format!("wrong: {}", problem.message()),

@@ -60,12 +60,16 @@ struct PyAdapter(Py<PyAny>);
 impl Adapter for PyAdapter {
     fn check(&self, store: &str, keys: &Keys) -> Result<()> {
         Python::attach(|py| {
-            let checked = self.0.call_method1(py, "validate_spec", (to_dict(py, keys)?,));
+            let checked = self
+                .0
+                .call_method1(py, "validate_spec", (to_dict(py, keys)?,));
             let Err(e) = checked else { return Ok(Ok(())) };
             let refused = e.is_instance(py, &class(py, "DataJointError")?);
             let why = format!("store `{store}`: {}", e.value(py));
             Ok(Err(match refused {
-                true => Error::new(ErrorKind::Config, why).store(store).with_source(e),
+                true => Error::new(ErrorKind::Config, why)
+                    .store(store)
+                    .with_source(e),
                 false => from_pyerr(e),
             }))
         })
@@ -99,8 +103,8 @@ fn with<T>(object: &Py<PyAny>, work: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<
 
 /// What an exception of a file system means.
 fn failure(py: Python<'_>, error: PyErr) -> Error {
-    let is_lost = error.is_instance_of::<PyConnectionError>(py)
-        || error.is_instance_of::<PyTimeoutError>(py);
+    let is_lost =
+        error.is_instance_of::<PyConnectionError>(py) || error.is_instance_of::<PyTimeoutError>(py);
     // Network libraries raise it without a number.
     let is_vague = || {
         let number = error.value(py).getattr("errno");
@@ -157,7 +161,9 @@ impl FileSystem for PyFiles {
     fn write(&self, path: &str, content: &[Bytes], create: bool) -> Result<bool> {
         self.with(|files| {
             let whole = joined(files.py(), content)?;
-            files.call_method1("write", (path, whole, create))?.extract()
+            files
+                .call_method1("write", (path, whole, create))?
+                .extract()
         })
     }
 

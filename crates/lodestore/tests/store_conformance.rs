@@ -9,8 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use lodestore::codec::{Manifest, Put, PutPath, PutSource, content_hash};
 use lodestore::progress::{Progress, Silent};
-use lodestore::store::{self, Store, StoreOptions, StoreSpec, fault::Fault, fault::FaultStore};
+use lodestore::store::{
+    self, RemoteStore, Store, StoreOptions, StoreSet, StoreSpec, fault::Fault, fault::FaultStore,
+};
 use lodestore::{ErrorKind, row};
+
+#[path = "common/plugin.rs"]
+mod plugin;
+use plugin::Drawer;
 
 /// A store under test, and the directory that lives as long.
 struct Fixture {
@@ -45,6 +51,14 @@ fn stores() -> Vec<Fixture> {
         location: None,
         _dir: tempfile::tempdir().unwrap(),
     };
+    let plugin = |options: StoreOptions| Fixture {
+        store: Arc::new(
+            RemoteStore::plugin(StoreSpec::memory("main"), options, Arc::<Drawer>::default())
+                .unwrap(),
+        ),
+        location: None,
+        _dir: tempfile::tempdir().unwrap(),
+    };
     let mut stores = vec![
         file(StoreOptions::default()),
         file(StoreOptions {
@@ -55,6 +69,13 @@ fn stores() -> Vec<Fixture> {
         memory(StoreOptions::default()),
         // Everything in parts, one request at a time.
         memory(StoreOptions {
+            multipart_size: 4,
+            requests_in_flight: 1,
+            bytes_in_flight: 1,
+            ..StoreOptions::default()
+        }),
+        plugin(StoreOptions::default()),
+        plugin(StoreOptions {
             multipart_size: 4,
             requests_in_flight: 1,
             bytes_in_flight: 1,
@@ -806,5 +827,68 @@ fn a_failing_put_leaves_nothing_behind() {
         assert_eq!(f.store.read(&path).unwrap(), "he");
         put(&*f.store, &hashed(b"hello"));
         assert_eq!(f.store.read(&path).unwrap(), "hello");
+    }
+}
+
+#[test]
+fn a_trial_passes_and_leaves_nothing_behind() {
+    for f in stores() {
+        let before = f.store.list("_lode").unwrap();
+        let trial = store::try_out(&StoreSet::of([f.store.clone()]), None);
+        assert!(trial.passed(), "{trial:?}");
+        let skipped = |s: &store::Step| matches!(s.outcome, store::Outcome::Skipped);
+        assert!(trial.steps.len() == 7 && !trial.steps.iter().any(skipped));
+        assert_eq!(f.store.list("_lode").unwrap(), before);
+        assert_eq!(paths(&*f.store), [""; 0]);
+    }
+}
+
+#[test]
+fn a_trial_says_which_step_failed() {
+    for (fault, steps) in [
+        (Fault::CutBody, vec!["ranged get", "copy"]),
+        (Fault::Unlistable, vec!["list"]),
+    ] {
+        for f in stores() {
+            let faulty: Arc<dyn Store> = Arc::new(FaultStore::new(f.store.clone(), fault, 0));
+            let trial = store::try_out(&StoreSet::of([faulty]), None);
+            let failed: Vec<_> = trial
+                .steps
+                .iter()
+                .filter(|s| matches!(s.outcome, store::Outcome::Failed(_)))
+                .map(|s| s.name)
+                .collect();
+            assert_eq!(failed, steps, "{trial:?}");
+            assert_eq!(f.store.list("_lode").unwrap(), []);
+        }
+    }
+}
+
+#[test]
+fn visiting_shows_what_listing_does_and_ends_at_an_error() {
+    for f in stores() {
+        let s = &*f.store;
+        let puts: Vec<_> = (0..20)
+            .map(|i| fresh(&format!("_schema/lab/t/id={i}/o_x{i}"), b"x"))
+            .collect();
+        s.put_many(&puts, &Silent).unwrap();
+        let mut seen = Vec::new();
+        s.visit("_schema", &mut |file| {
+            seen.push(file);
+            Ok(())
+        })
+        .unwrap();
+        seen.sort_by(|a, b| a.path.cmp(&b.path));
+        assert_eq!(seen, s.list("_schema").unwrap());
+        let mut count = 0;
+        let ended = s.visit("_schema", &mut |_| {
+            count += 1;
+            Err(lodestore::Error::invalid("enough"))
+        });
+        assert_eq!((count, ended.unwrap_err().message()), (1, "enough"));
+        let used = store::usage(s, &Silent).unwrap();
+        assert_eq!(used.len(), 1);
+        assert_eq!((used[0].objects, used[0].bytes), (20, 20));
+        assert_eq!(used[0].table.as_deref(), Some("t"));
     }
 }

@@ -275,7 +275,7 @@ impl State {
             .map(|(name, stored)| (name.clone(), stored.clone()));
         for (name, (spec, origin)) in explicit.chain(implicit) {
             for (attribute, value) in spec {
-                let secret = is_secret(attribute) && !value.is_null();
+                let secret = is_secret(&attribute) && !value.is_null();
                 entries.push(Entry {
                     key: format!("stores.{name}.{attribute}"),
                     value: if secret { json!(MASK) } else { value },

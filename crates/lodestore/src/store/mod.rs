@@ -202,7 +202,10 @@ pub fn open(spec: &StoreSpec, options: &StoreOptions) -> Result<Arc<dyn Store>> 
             let adapter = adapter::find(name)?.ok_or_else(|| {
                 Error::new(
                     ErrorKind::Config,
-                    format!("store `{}`: no plug-in knows the protocol `{name}`", spec.name),
+                    format!(
+                        "store `{}`: no plug-in knows the protocol `{name}`",
+                        spec.name
+                    ),
                 )
                 .store(&spec.name)
             })?;

@@ -89,7 +89,7 @@ impl StoreSet {
         self.source.names()
     }
 
-    /// All stores, sorted by name. None is opened.
+    /// All stores. None is opened.
     pub fn describe(&self) -> Vec<StoreSummary> {
         let default = self.source.default_name(false).ok();
         let filepath = self.source.default_name(true).ok();

@@ -182,7 +182,12 @@ impl StoreSpec {
 
     /// Where the store is, for people: never with a secret.
     pub fn place(&self) -> String {
-        let text = |key: &str| self.connection.get(key).and_then(|v| v.as_str()).unwrap_or("");
+        let text = |key: &str| {
+            self.connection
+                .get(key)
+                .and_then(|v| v.as_str())
+                .unwrap_or("")
+        };
         let cloud = |scheme: &str, bucket: &str| match self.location.as_str() {
             "" => format!("{scheme}://{bucket}"),
             location => format!("{scheme}://{bucket}/{location}"),

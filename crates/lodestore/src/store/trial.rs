@@ -241,7 +241,9 @@ impl<'a> Run<'a> {
                     "its clock is {:.0} seconds {way} this computer's",
                     skew.abs()
                 ))
-                .hint("Set the clock that is wrong: the collector judges by it how old an object is."));
+                .hint(
+                    "Set the clock that is wrong: the collector judges by it how old an object is.",
+                ));
         }
         Ok((skew.abs() >= 1.0).then(|| format!("{skew:+.0} s from this computer's")))
     }
@@ -260,9 +262,7 @@ impl<'a> Run<'a> {
             done.map_err(|e| e.hint(left()))?;
         }
         if self.store.exist_many(&named)?.contains(&true) {
-            return Err(self
-                .wrong("what was deleted is still there")
-                .hint(left()));
+            return Err(self.wrong("what was deleted is still there").hint(left()));
         }
         Ok(None)
     }

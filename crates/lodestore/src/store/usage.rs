@@ -73,7 +73,11 @@ fn owner(spec: &StoreSpec, path: &str) -> Option<(String, Option<String>)> {
     }
     let user = spec.filepath_prefix.as_deref();
     let taken = [Some(spec.hash_prefix.as_str()), user];
-    if taken.into_iter().flatten().any(|p| !p.is_empty() && within(path, p)) {
+    if taken
+        .into_iter()
+        .flatten()
+        .any(|p| !p.is_empty() && within(path, p))
+    {
         return None;
     }
     // Partitions come before the schema.
@@ -128,7 +132,10 @@ mod tests {
         assert_eq!(of(&plain, "_schemata/lab/rig/x"), None);
         let open = spec(serde_json::json!({"schema_prefix": "", "filepath_prefix": "raw"}));
         assert_eq!(of(&open, &hashed).as_deref(), Some("lab."));
-        assert_eq!(of(&open, "lab/rig/id=1/o_12345678").as_deref(), Some("lab.rig"));
+        assert_eq!(
+            of(&open, "lab/rig/id=1/o_12345678").as_deref(),
+            Some("lab.rig")
+        );
         assert_eq!(of(&open, "raw/a/b/c"), None);
         assert_eq!(of(&open, "_hash/lab/notes/x"), None);
     }

@@ -165,7 +165,12 @@ impl ObjectStore for Bridge {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.run(location, move |files, name| {
             let meta = look(files, name)?;
-            options.check_preconditions(&meta)?;
+            if options.if_match.is_some() && options.if_match != meta.e_tag {
+                return Err(Failure::Precondition {
+                    path: name.to_owned(),
+                    source: "its content is another one".into(),
+                });
+            }
             let range = match &options.range {
                 Some(range) => range.as_range(meta.size).map_err(generic)?,
                 None => 0..meta.size,

@@ -408,7 +408,7 @@ impl Site {
         match (
             endpoint,
             self.options.endpoint.as_deref(),
-            self.spec.protocol,
+            &self.spec.protocol,
         ) {
             (_, Some(endpoint), _) | (Some(endpoint), None, _) => endpoint.to_owned(),
             (None, None, Protocol::Gcs) => "Google Cloud Storage".into(),

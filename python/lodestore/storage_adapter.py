@@ -118,7 +118,7 @@ class AdapterFiles:
             if self._process != os.getpid():
                 self._made = self._adapter.create_filesystem(dict(self._spec))
                 self._process = os.getpid()
-                cache = getattr(self._made, "dircache", None)
+                cache: Any = getattr(self._made, "dircache", None)
                 if hasattr(cache, "use_listings_cache"):
                     cache.use_listings_cache = False
             return self._made
